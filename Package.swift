@@ -1,0 +1,111 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// Settings of every Swift target. Each experimental feature says why it is there.
+let strict: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    // `@_lifetime`, for functions that hand out spans into the slabs and into receive buffers.
+    .enableExperimentalFeature("Lifetimes"),
+    .treatAllWarnings(as: .error),
+]
+
+/// Product code also declares every unsafe expression. Test targets cannot: `#expect` expands to unsafe expressions.
+let product: [SwiftSetting] = strict + [.strictMemorySafety()]
+
+let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let flyingFox = Target.Dependency.product(name: "FlyingFox", package: "FlyingFox")
+
+let package = Package(
+    name: "flowsync",
+    products: [
+        .executable(name: "flowsyncd", targets: ["flowsyncd"]),
+        .executable(name: "flowsync", targets: ["flowsync"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
+        .package(url: "https://github.com/swhitty/FlyingFox", exact: "0.27.1"),
+        .package(url: "https://github.com/LebJe/TOMLKit", exact: "0.6.0"),
+    ],
+    targets: [
+        // What the operating system gives.
+        .systemLibrary(
+            name: "CNetfilter",
+            pkgConfig: "libnetfilter_conntrack libmnl",
+            providers: [.apt(["libnetfilter-conntrack-dev", "libmnl-dev", "libnfnetlink-dev"])]
+        ),
+        .target(name: "CLinux"),
+        .target(name: "SystemIO", dependencies: ["CLinux"], swiftSettings: product),
+
+        // Pure modules: no sockets, clocks, threads or global state.
+        .target(name: "Flow", swiftSettings: product),
+        .target(name: "FlowTable", dependencies: ["Flow"], swiftSettings: product),
+        .target(name: "Policy", dependencies: ["Flow"], swiftSettings: product),
+        .target(name: "Replication", dependencies: ["FlowTable", "Flow"], swiftSettings: product),
+        .target(name: "Takeover", dependencies: ["FlowTable", "Flow"], swiftSettings: product),
+
+        // The edges: kernel, network, files, operators.
+        .target(name: "Conntrack", dependencies: ["CNetfilter", "SystemIO", "Flow"], swiftSettings: product),
+        .target(name: "Link", dependencies: ["SystemIO", "CLinux"], swiftSettings: product),
+        .target(
+            name: "Configuration",
+            dependencies: ["Policy", "Flow", .product(name: "TOMLKit", package: "TOMLKit")],
+            swiftSettings: product
+        ),
+        .target(name: "Control", dependencies: ["Flow"], swiftSettings: product),
+        .target(
+            name: "Daemon",
+            dependencies: [
+                "SystemIO", "Flow", "FlowTable", "Policy", "Replication", "Takeover", "Conntrack", "Link",
+                "Configuration", "Control", logging, flyingFox,
+            ],
+            swiftSettings: product
+        ),
+        .executableTarget(
+            name: "flowsyncd",
+            dependencies: ["Daemon", "Configuration", "SystemIO", argumentParser, logging],
+            swiftSettings: product
+        ),
+        .executableTarget(
+            name: "flowsync",
+            dependencies: ["Control", "SystemIO", "Configuration", argumentParser, flyingFox],
+            swiftSettings: product
+        ),
+
+        // The lab: routers, client and server as network namespaces on this machine's kernel.
+        .target(
+            name: "Lab",
+            dependencies: ["SystemIO", "CLinux", "Flow", "Conntrack", "Control"],
+            path: "Tests/Lab",
+            swiftSettings: strict
+        ),
+        .executableTarget(
+            name: "flowsync-lab",
+            dependencies: ["Lab", argumentParser],
+            path: "Tests/LabTool",
+            swiftSettings: strict
+        ),
+
+        .testTarget(name: "FlowTests", dependencies: ["Flow"], swiftSettings: strict),
+        .testTarget(name: "FlowTableTests", dependencies: ["FlowTable"], swiftSettings: strict),
+        .testTarget(name: "PolicyTests", dependencies: ["Policy"], swiftSettings: strict),
+        .testTarget(name: "ReplicationTests", dependencies: ["Replication"], swiftSettings: strict),
+        .testTarget(name: "TakeoverTests", dependencies: ["Takeover"], swiftSettings: strict),
+        .testTarget(
+            name: "ConntrackTests",
+            dependencies: ["Conntrack", "CNetfilter", "Flow"],
+            swiftSettings: strict
+        ),
+        .testTarget(name: "SystemIOTests", dependencies: ["SystemIO"], swiftSettings: strict),
+        .testTarget(name: "LinkTests", dependencies: ["Link", "SystemIO"], swiftSettings: strict),
+        .testTarget(name: "ConfigurationTests", dependencies: ["Configuration"], swiftSettings: strict),
+        .testTarget(name: "ControlTests", dependencies: ["Control"], swiftSettings: strict),
+        .testTarget(name: "DaemonTests", dependencies: ["Daemon"], swiftSettings: strict),
+        .testTarget(name: "TidyTests", swiftSettings: strict),
+        .testTarget(name: "LabTests", dependencies: ["Lab"], swiftSettings: strict),
+    ]
+)
