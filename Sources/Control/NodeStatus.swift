@@ -1,0 +1,156 @@
+/// What this node knows of one peer.
+public struct PeerStatus: Codable, Sendable, Equatable {
+    /// The peer's name, as it says itself.
+    public var name: String
+    /// The peer's stable id, 16 hexadecimal digits.
+    public var nodeID: String
+    /// The id of the peer's current run, 16 hexadecimal digits; it changes when its daemon restarts.
+    public var epoch: String
+    /// Whether the peer was heard lately enough to count on it.
+    public var isUp: Bool
+    /// The role it claims.
+    public var role: Role
+    /// Time since its last datagram; nil if it was never heard.
+    public var lastHeardMilliseconds: UInt64?
+    /// Whether this node holds everything the peer has to give, and the peer everything of ours.
+    public var isSynchronised: Bool
+    /// How long that has held; nil when it does not.
+    public var synchronisedSinceSeconds: UInt64?
+    /// Why the two are not in sync, for example "bulk transfer: 12000 of 100000 flows".
+    public var reason: String?
+    /// Our latest sequence number towards this peer.
+    public var sentSequence: UInt64
+    /// The latest one that the peer acknowledged.
+    public var acknowledgedSequence: UInt64
+    /// Changed flows sent and not yet acknowledged.
+    public var inFlightMessageCount: Int
+    /// The peer's flows in our external cache.
+    public var externalFlowCount: Int
+
+    /// A peer that was never heard.
+    public init(name: String) {
+        self.name = name
+        nodeID = ""
+        epoch = ""
+        isUp = false
+        role = .unset
+        isSynchronised = false
+        sentSequence = 0
+        acknowledgedSequence = 0
+        inFlightMessageCount = 0
+        externalFlowCount = 0
+    }
+}
+
+/// The state of one sync link.
+public struct LinkStatus: Codable, Sendable, Equatable {
+    /// Transport, address and interface, as configured: "multicast 225.0.0.50:3780 on eth2".
+    public var description: String
+    /// Whether datagrams can be sent and received.
+    public var isLive: Bool
+    /// "live", or why it is not: "interface eth2 does not exist".
+    public var stateText: String
+
+    /// The state of a link.
+    public init(description: String, isLive: Bool, stateText: String) {
+        self.description = description
+        self.isLive = isLive
+        self.stateText = stateText
+    }
+}
+
+/// How many flows the two caches hold.
+public struct CacheStatus: Codable, Sendable, Equatable {
+    /// Flows this node handles.
+    public var internalFlowCount: Int
+    /// Flows its peers handle.
+    public var externalFlowCount: Int
+
+    /// The sizes of both caches.
+    public init(internalFlowCount: Int = 0, externalFlowCount: Int = 0) {
+        self.internalFlowCount = internalFlowCount
+        self.externalFlowCount = externalFlowCount
+    }
+}
+
+/// The kernel's connection tracking, as far as this node depends on it.
+public struct KernelStatus: Codable, Sendable, Equatable {
+    /// Whether the kernel sends events at all (`net.netfilter.nf_conntrack_events`).
+    public var eventsEnabled = true
+    /// Entries in the kernel's table.
+    public var tableCount = 0
+    /// How many the table may hold (`net.netfilter.nf_conntrack_max`).
+    public var tableCountMax = 0
+    /// The event socket's receive buffer.
+    public var eventBufferByteCount = 0
+    /// How often that buffer overflowed and the kernel dropped events.
+    public var overrunCount: UInt64 = 0
+
+    /// A kernel that nothing is known of yet.
+    public init() {}
+}
+
+/// The last change of role and what it did.
+public struct TakeoverStatus: Codable, Sendable, Equatable {
+    /// Time since it ended.
+    public var secondsAgo: UInt64
+    /// Its steps.
+    public var report: ActionReport
+
+    /// A change of role that ended `secondsAgo`.
+    public init(secondsAgo: UInt64, report: ActionReport) {
+        self.secondsAgo = secondsAgo
+        self.report = report
+    }
+}
+
+/// Everything `flowsync status` shows.
+public struct NodeStatus: Codable, Sendable, Equatable {
+    /// The node's name.
+    public var node: String
+    /// The daemon's version.
+    public var version: String
+    /// Time since the daemon started.
+    public var uptimeSeconds: UInt64
+    /// The node's role.
+    public var role: Role
+    /// Time since it has that role.
+    public var roleSinceSeconds: UInt64
+    /// The number that outranks older claims to a flow; each takeover raises it.
+    public var takeoverNumber: UInt64
+    /// Whether this node may become primary, and why not.
+    public var ready: ReadyReport
+    /// The peers, in the order of their names.
+    public var peers: [PeerStatus]
+    /// The sync links, in the order of the configuration.
+    public var links: [LinkStatus]
+    /// The caches' sizes.
+    public var caches: CacheStatus
+    /// The kernel's connection tracking.
+    public var kernel: KernelStatus
+    /// What the operator should mend, each with the way to mend it.
+    public var warnings: [String]
+    /// The last change of role, if there was one.
+    public var lastTakeover: TakeoverStatus?
+
+    /// A node that has just started.
+    public init(node: String, version: String) {
+        self.node = node
+        self.version = version
+        uptimeSeconds = 0
+        role = .unset
+        roleSinceSeconds = 0
+        takeoverNumber = 0
+        ready = ReadyReport()
+        peers = []
+        links = []
+        caches = CacheStatus()
+        kernel = KernelStatus()
+        warnings = []
+    }
+
+    /// Whether there is a peer and every one is up and in sync.
+    public var isSynchronised: Bool {
+        !peers.isEmpty && peers.allSatisfy { $0.isUp && $0.isSynchronised }
+    }
+}
