@@ -1,0 +1,18 @@
+/// What happened to a cache's flows since the start: the six numbers of conntrackd's `cache` statistics.
+public struct CacheCounters: Sendable, BitwiseCopyable {
+    /// Flows added.
+    public var created: UInt64 = 0
+    /// Flows that could not be added.
+    public var createFailed: UInt64 = 0
+    /// Flows changed.
+    public var updated: UInt64 = 0
+    /// Changes that were not applied (older than what is known, or another node's flow).
+    public var updateFailed: UInt64 = 0
+    /// Flows removed.
+    public var destroyed: UInt64 = 0
+    /// Removals of flows that were not there, or not the sender's to remove.
+    public var destroyFailed: UInt64 = 0
+
+    /// All zero.
+    public init() {}
+}

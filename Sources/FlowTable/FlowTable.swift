@@ -1,0 +1,160 @@
+public import Flow
+
+/// A cache's flows: packed records in slabs, found by identity.
+///
+/// Holds live flows and tombstones (flows that are gone, but whose death someone has yet to learn). It never decides
+/// when a tombstone may go: `InternalCache` and `ExternalCache` do. About 95 bytes for an IPv4 TCP flow with SNAT.
+public struct FlowTable: ~Copyable {
+    private var store = SlabStore()
+    private var index = SlotIndex()
+    private let seed: UInt64
+    /// Flows, without tombstones.
+    public private(set) var liveCount = 0
+    /// Flows and tombstones.
+    public var occupiedCount: Int { index.count }
+    /// Bytes held for slots and index.
+    public var allocatedByteCount: Int { store.allocatedByteCount + index.allocatedByteCount }
+
+    /// An empty table.
+    ///
+    /// - Parameter seed: random, different in every process (see `FlowIdentity.hash`).
+    public init(seed: UInt64) {
+        self.seed = seed
+    }
+
+    /// The slot of a flow or tombstone. O(1).
+    public func find(_ identity: FlowIdentity) -> Slot? {
+        let hash = UInt32(truncatingIfNeeded: identity.hash(seed: seed))
+        return index.find(hash: hash) { slot in
+            FlowRecordView(store.bytes(of: slot)).isOf(identity)
+        }
+    }
+
+    /// What the table keeps beside the flow's record.
+    public subscript(slot: Slot) -> SlotHeader {
+        @inline(__always)
+        _read { yield store[slot] }
+        @inline(__always)
+        _modify { yield &store[slot] }
+    }
+
+    /// The flow's record, read where it lies.
+    @_lifetime(borrow self)
+    public func record(at slot: Slot) -> FlowRecordView {
+        let view = FlowRecordView(store.bytes(of: slot))
+        // The bytes belong to `store`, which belongs to this table; the compiler follows that only one level deep.
+        return unsafe _overrideLifetime(view, borrowing: self)
+    }
+
+    /// Adds a flow that is not there; returns its slot, alive, with a fresh header.
+    public mutating func insert(_ record: RawSpan, of identity: FlowIdentity) -> Slot {
+        let hash = UInt32(truncatingIfNeeded: identity.hash(seed: seed))
+        let byteCount = FlowRecordView(record).byteCount
+        let slot = store.take(sizeClass: SlabStore.sizeClass(for: byteCount))
+        store[slot].flags = .occupied
+        store[slot].hash = hash
+        copy(record, byteCount: byteCount, to: slot)
+        index.insert(slot, hash: hash)
+        liveCount += 1
+        return slot
+    }
+
+    /// Overwrites a flow's record by another of the same flow; returns its slot, which changes with the size class.
+    ///
+    /// The header stays as it is, also when the slot changes.
+    public mutating func replaceRecord(at slot: Slot, with record: RawSpan) -> Slot {
+        let byteCount = FlowRecordView(record).byteCount
+        let sizeClass = SlabStore.sizeClass(for: byteCount)
+        guard sizeClass != slot.sizeClass else {
+            copy(record, byteCount: byteCount, to: slot)
+            return slot
+        }
+        let moved = store.take(sizeClass: sizeClass)
+        store[moved] = store[slot]
+        copy(record, byteCount: byteCount, to: moved)
+        index.replace(slot, with: moved, hash: store[slot].hash)
+        store.give(slot)
+        return moved
+    }
+
+    /// Patches the fixed fields of a flow's record.
+    public mutating func patchRecord(at slot: Slot, with news: Flow) {
+        var bytes = store.mutableBytes(of: slot)
+        FlowRecord.patch(&bytes, with: news)
+    }
+
+    /// Turns a flow into a tombstone.
+    public mutating func markDead(_ slot: Slot) {
+        precondition(!store[slot].flags.contains(.dead), "slot \(slot.rawValue) is dead already")
+        store[slot].flags.insert(.dead)
+        liveCount -= 1
+    }
+
+    /// Turns a tombstone into a flow again.
+    public mutating func revive(_ slot: Slot) {
+        precondition(store[slot].flags.contains(.dead), "slot \(slot.rawValue) is alive")
+        store[slot].flags.subtract([.dead, .settled])
+        liveCount += 1
+    }
+
+    /// Removes a flow or tombstone.
+    public mutating func remove(_ slot: Slot) {
+        let header = store[slot]
+        index.remove(slot, hash: header.hash)
+        if !header.flags.contains(.dead) { liveCount -= 1 }
+        store.give(slot)
+    }
+
+    /// The next occupied slot after `slot`, or the first one; nil at the end.
+    ///
+    /// Flows that come, go or move while a walk is under way may be met or not; all others are met once.
+    public func next(after slot: Slot?) -> Slot? {
+        var sizeClass = slot?.sizeClass ?? 0
+        var position = slot.map { $0.index + 1 } ?? 0
+        while sizeClass < 8 {
+            while position < store.used[sizeClass] {
+                let candidate = Slot(sizeClass: sizeClass, index: position)
+                if store[candidate].flags.contains(.occupied) { return candidate }
+                position += 1
+            }
+            sizeClass += 1
+            position = 0
+        }
+        return nil
+    }
+
+    /// Walks at most `slotCountMax` places after `start`, calling `body` for every occupied slot; returns where to go
+    /// on, nil at the end. Bounds the work of one slice also where the table is sparse.
+    public func walk(after start: Slot?, slotCountMax: Int, _ body: (Slot, SlotHeader) -> Void) -> Slot? {
+        var sizeClass = start?.sizeClass ?? 0
+        var position = start.map { $0.index + 1 } ?? 0
+        var left = slotCountMax
+        while sizeClass < 8 {
+            let end = min(store.used[sizeClass], position + left)
+            left -= max(end - position, 0)
+            while position < end {
+                let slot = Slot(sizeClass: sizeClass, index: position)
+                let header = store[slot]
+                if header.flags.contains(.occupied) { body(slot, header) }
+                position += 1
+            }
+            if left <= 0 {
+                return position > 0 ? Slot(sizeClass: sizeClass, index: position - 1) : start
+            }
+            sizeClass += 1
+            position = 0
+        }
+        return nil
+    }
+
+    private mutating func copy(_ record: RawSpan, byteCount: Int, to slot: Slot) {
+        var target = store.mutableBytes(of: slot)
+        var offset = 0
+        // Records are whole 4-byte words; most are whole 8-byte words.
+        while offset + 8 <= byteCount {
+            target.storeWord(record.word(at: offset, as: UInt64.self), at: offset)
+            offset += 8
+        }
+        if offset < byteCount { target.storeWord(record.word(at: offset, as: UInt32.self), at: offset) }
+    }
+}

@@ -1,0 +1,171 @@
+public import Flow
+
+/// The flows this router handles: a copy of its kernel's table, as far as policy admits.
+///
+/// Fed by events (`create`, `update`, `destroy`) and by dumps (`InternalCache+Reconcile.swift`). Every operation
+/// returns the slot whose state peers must learn, if any. Removed flows stay as tombstones until `settle` says that
+/// everyone has learnt of their death.
+public struct InternalCache: ~Copyable {
+    /// The flows. Their `sequence` and `flags` belong to the sender that announces them.
+    public var table: FlowTable
+    /// What happened so far.
+    public internal(set) var counters = CacheCounters()
+    /// No live flow's deadline is before this: a bound, not always exact.
+    public internal(set) var earliestDeadline = Instant.distantFuture
+    /// The number of the dump slice under way or last read; see `InternalCache+Reconcile.swift`.
+    var slice: UInt32 = 1
+    /// The slice in which the running reconciliation began; nil if none runs.
+    var reconcileStart: UInt32?
+    var sweepPosition: Slot?
+    var sweepEarliest = Instant.distantFuture
+    /// Flows taken under another claim were here before this node gave up its role.
+    private(set) var claim: UInt16 = 0
+    private let start: Instant
+
+    /// An empty cache.
+    ///
+    /// - Parameters:
+    ///   - seed: random, for the table's hash.
+    ///   - now: the instant from which the flows' ages count.
+    public init(seed: UInt64, now: Instant) {
+        table = FlowTable(seed: seed)
+        start = now
+    }
+
+    /// Flows in the cache.
+    public var count: Int { table.liveCount }
+
+    /// Seconds since the flow in `slot` appeared here.
+    public func activeSeconds(_ slot: Slot, now: Instant) -> UInt32 {
+        let age = UInt32(clamping: now.milliseconds(since: start) / 1000)
+        return age - min(age, table[slot].createdSeconds)
+    }
+
+    /// Takes in a flow that the kernel calls new. What was known under its identity is forgotten.
+    public mutating func create(_ flow: Flow, now: Instant) -> Slot {
+        guard let slot = table.find(flow.identity) else { return insert(flow, now: now) }
+        if table[slot].flags.contains(.dead) {
+            table.revive(slot)
+            table[slot].createdSeconds = UInt32(clamping: now.milliseconds(since: start) / 1000)
+            table[slot].generation = claim
+            counters.created += 1
+        } else {
+            counters.updated += 1
+        }
+        return store(flow, at: slot, now: now)
+    }
+
+    /// Takes in what the kernel says of a flow; attributes it leaves out keep their values.
+    public mutating func update(_ news: Flow, now: Instant) -> Slot {
+        guard let slot = table.find(news.identity), !table[slot].flags.contains(.dead) else {
+            return create(news, now: now)
+        }
+        counters.updated += 1
+        if table.record(at: slot).takesPatch(of: news) {
+            table.patchRecord(at: slot, with: news)
+            touch(slot, news, now: now)
+            return slot
+        }
+        var merged = table.record(at: slot).flow
+        merged.merge(news)
+        return store(merged, at: slot, now: now)
+    }
+
+    /// Takes in a flow's death; returns the tombstone, or nil if the flow was not known.
+    public mutating func destroy(_ identity: FlowIdentity) -> Slot? {
+        guard let slot = table.find(identity), !table[slot].flags.contains(.dead) else {
+            counters.destroyFailed += 1
+            return nil
+        }
+        bury(slot)
+        return slot
+    }
+
+    /// Lets a tombstone go, now that nobody has to be told any more. A running dump keeps it a little longer.
+    public mutating func settle(_ slot: Slot) {
+        guard table[slot].flags.contains(.dead) else { return }
+        if let reconcileStart, table[slot].touched >= reconcileStart {
+            table[slot].flags.insert(.settled)
+        } else {
+            table.remove(slot)
+        }
+    }
+
+    /// Forgets every flow at once, telling nobody.
+    public mutating func removeAll() {
+        var slot = table.next(after: nil)
+        while let current = slot {
+            slot = table.next(after: current)
+            if !table[current].flags.contains(.dead) { counters.destroyed += 1 }
+            table.remove(current)
+        }
+        earliestDeadline = .distantFuture
+    }
+
+    /// Gives up the flows held so far: `isReleased` holds for them from now on.
+    public mutating func releaseClaim() {
+        claim &+= 1
+    }
+
+    /// Whether the flow was here before the claim was last given up.
+    public func isReleased(_ slot: Slot) -> Bool {
+        table[slot].generation != claim
+    }
+
+    // MARK: -
+
+    mutating func bury(_ slot: Slot) {
+        table.markDead(slot)
+        table[slot].touched = slice
+        counters.destroyed += 1
+    }
+
+    mutating func insert(_ flow: Flow, now: Instant) -> Slot {
+        var scratch: [224 of UInt8] = .init(repeating: 0)
+        var span = scratch.mutableSpan
+        var bytes = span.mutableBytes
+        _ = FlowRecord.encode(flow, into: &bytes)
+        let slot = table.insert(bytes.bytes, of: flow.identity)
+        table[slot].createdSeconds = UInt32(clamping: now.milliseconds(since: start) / 1000)
+        table[slot].generation = claim
+        counters.created += 1
+        touch(slot, flow, now: now)
+        return slot
+    }
+
+    mutating func store(_ flow: Flow, at slot: Slot, now: Instant) -> Slot {
+        var scratch: [224 of UInt8] = .init(repeating: 0)
+        var span = scratch.mutableSpan
+        var bytes = span.mutableBytes
+        _ = FlowRecord.encode(flow, into: &bytes)
+        let moved = table.replaceRecord(at: slot, with: bytes.bytes)
+        touch(moved, flow, now: now)
+        return moved
+    }
+
+    func isDifferent(_ flow: Flow, at slot: Slot) -> Bool {
+        var scratch: [224 of UInt8] = .init(repeating: 0)
+        var span = scratch.mutableSpan
+        var bytes = span.mutableBytes
+        let byteCount = FlowRecord.encode(flow, into: &bytes)
+        let known = table.record(at: slot)
+        guard known.byteCount == byteCount else { return true }
+        FlowRecord.setTimeout(known.timeoutSeconds, in: &bytes)
+        var offset = 0
+        while offset < byteCount {
+            if bytes.bytes.word(at: offset, as: UInt32.self) != known.bytes.word(at: offset, as: UInt32.self) {
+                return true
+            }
+            offset += 4
+        }
+        return false
+    }
+
+    mutating func touch(_ slot: Slot, _ news: Flow, now: Instant) {
+        table[slot].touched = slice
+        guard news.attributes.contains(.timeout) else { return }
+        let deadline = now.advanced(bySeconds: news.timeoutSeconds)
+        table[slot].deadline = deadline
+        if deadline < earliestDeadline { earliestDeadline = deadline }
+    }
+}
