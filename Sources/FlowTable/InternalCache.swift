@@ -121,11 +121,8 @@ public struct InternalCache: ~Copyable {
     }
 
     mutating func insert(_ flow: Flow, now: Instant) -> Slot {
-        var scratch: [224 of UInt8] = .init(repeating: 0)
-        var span = scratch.mutableSpan
-        var bytes = span.mutableBytes
-        _ = FlowRecord.encode(flow, into: &bytes)
-        let slot = table.insert(bytes.bytes, of: flow.identity)
+        let record = EncodedFlowRecord(flow)
+        let slot = table.insert(record.bytes, of: flow.identity)
         table[slot].createdSeconds = UInt32(clamping: now.milliseconds(since: start) / 1000)
         table[slot].generation = claim
         counters.created += 1
@@ -134,28 +131,21 @@ public struct InternalCache: ~Copyable {
     }
 
     mutating func store(_ flow: Flow, at slot: Slot, now: Instant) -> Slot {
-        var scratch: [224 of UInt8] = .init(repeating: 0)
-        var span = scratch.mutableSpan
-        var bytes = span.mutableBytes
-        _ = FlowRecord.encode(flow, into: &bytes)
-        let moved = table.replaceRecord(at: slot, with: bytes.bytes)
+        let record = EncodedFlowRecord(flow)
+        let moved = table.replaceRecord(at: slot, with: record.bytes)
         touch(moved, flow, now: now)
         return moved
     }
 
     func isDifferent(_ flow: Flow, at slot: Slot) -> Bool {
-        var scratch: [224 of UInt8] = .init(repeating: 0)
-        var span = scratch.mutableSpan
-        var bytes = span.mutableBytes
-        let byteCount = FlowRecord.encode(flow, into: &bytes)
         let known = table.record(at: slot)
-        guard known.byteCount == byteCount else { return true }
-        FlowRecord.setTimeout(known.timeoutSeconds, in: &bytes)
+        var record = EncodedFlowRecord(flow)
+        guard known.byteCount == record.byteCount else { return true }
+        record.setTimeout(known.timeoutSeconds)
+        let bytes = record.bytes
         var offset = 0
-        while offset < byteCount {
-            if bytes.bytes.word(at: offset, as: UInt32.self) != known.bytes.word(at: offset, as: UInt32.self) {
-                return true
-            }
+        while offset < bytes.byteCount {
+            if bytes.word(at: offset, as: UInt32.self) != known.bytes.word(at: offset, as: UInt32.self) { return true }
             offset += 4
         }
         return false
