@@ -1,0 +1,290 @@
+package import Flow
+
+/// Encodes the requests that put a flow into the kernel's table, change it there, or remove it.
+///
+/// What each request carries follows from what the kernel accepts (DESIGN §3):
+///
+/// | request | carries |
+/// | --- | --- |
+/// | create | the untranslated tuples, NAT as ranges of one address and port, everything else the record knows |
+/// | update | the original tuple and what may change; NAT, helper and master are refused on an existing entry |
+/// | get, delete | the original tuple and its zone |
+package enum RequestEncoder {
+    /// What is asked of the kernel.
+    package enum Request: Sendable {
+        /// A new entry; the answer is `EEXIST` if the kernel has one.
+        case create
+        /// Changes of an existing entry.
+        case update
+        /// The existing entry.
+        case get
+        /// The end of the existing entry.
+        case delete
+    }
+
+    /// Attributes left out of a request after the kernel refused it.
+    package struct Omissions: OptionSet, Sendable {
+        package let rawValue: UInt8
+        package init(rawValue: UInt8) { self.rawValue = rawValue }
+        /// The conntrack helper: this kernel has none of that name.
+        package static let helper = Omissions(rawValue: 1)
+        /// The master flow: it is not in this kernel's table.
+        package static let master = Omissions(rawValue: 2)
+        /// The status bits: the entry is further on than the record.
+        package static let status = Omissions(rawValue: 4)
+        /// The labels: this kernel's ruleset uses none.
+        package static let labels = Omissions(rawValue: 8)
+    }
+
+    /// The longest request, bytes: an IPv6 flow with NAT both ways and every attribute.
+    package static let encodedByteCountMax = 768
+
+    /// Appends one request to `output` and returns its byte count, a multiple of four.
+    ///
+    /// - Parameters:
+    ///   - flow: the flow; its `timeoutSeconds` must be set for a create.
+    ///   - sequence: comes back in the kernel's answer.
+    ///   - isAcknowledged: whether the kernel answers success too; failures are answered always.
+    ///   - output: has room for `encodedByteCountMax` bytes.
+    @_lifetime(output: copy output)
+    package static func encode(
+        _ request: Request,
+        of flow: Flow,
+        omitting omissions: Omissions = [],
+        sequence: UInt32,
+        isAcknowledged: Bool,
+        into output: inout OutputRawSpan
+    ) -> Int {
+        precondition(output.freeCapacity >= encodedByteCountMax, "request buffer full: \(output.freeCapacity) bytes")
+        var flags = Netlink.request | (isAcknowledged ? Netlink.acknowledge : 0)
+        let type: UInt16
+        switch request {
+        case .create:
+            type = Netlink.messageNew
+            flags |= Netlink.create | Netlink.exclusive
+        case .update: type = Netlink.messageNew
+        case .get: type = Netlink.messageGet
+        case .delete: type = Netlink.messageDelete
+        }
+        let family = flow.original.family == .ipv4 ? Netlink.familyIPv4 : Netlink.familyIPv6
+        let start = output.beginMessage(type: type, flags: flags, sequence: sequence, family: family)
+
+        let zone = flow.zone
+        putTuple(
+            MessageAttribute.originalTuple, flow.original, zoneID: zone.direction == .original ? zone.id : 0, &output)
+        if zone.direction == .both, zone.id != 0 { output.put(MessageAttribute.zone, zone.id) }
+        switch request {
+        case .create:
+            putTuple(
+                MessageAttribute.replyTuple, flow.original.inverted,
+                zoneID: zone.direction == .reply ? zone.id : 0, &output)
+            putNAT(of: flow, &output)
+            putOnlyAtCreation(flow, omissions, &output)
+            putChangeable(flow, omissions, status: statusForCreate(flow), &output)
+        case .update:
+            putChangeable(flow, omissions, status: statusForUpdate(flow), &output)
+        case .get, .delete:
+            break
+        }
+        return output.endMessage(start)
+    }
+
+    /// Appends a request for the whole table, both families, and returns its byte count.
+    @_lifetime(output: copy output)
+    package static func encodeDump(sequence: UInt32, into output: inout OutputRawSpan) -> Int {
+        let start = output.beginMessage(
+            type: Netlink.messageGet, flags: Netlink.request | Netlink.dump, sequence: sequence,
+            family: Netlink.familyUnspecified)
+        return output.endMessage(start)
+    }
+
+    private static func statusForCreate(_ flow: Flow) -> FlowStatus {
+        flow.status.subtracting(.ownedByKernel).union(.confirmed)
+    }
+
+    /// `IPS_EXPECTED` and `IPS_CONFIRMED` must match the entry's or the kernel answers EBUSY.
+    private static func statusForUpdate(_ flow: Flow) -> FlowStatus {
+        statusForCreate(flow).union(flow.status.intersection(.expected))
+    }
+
+    @_lifetime(output: copy output)
+    private static func putTuple(
+        _ type: UInt16, _ tuple: Tuple, zoneID: UInt16, _ output: inout OutputRawSpan
+    ) {
+        let family = tuple.family
+        let outer = output.beginNest(type)
+        let addresses = output.beginNest(TupleAttribute.addresses)
+        let isIPv4 = family == .ipv4
+        output.put(isIPv4 ? TupleAttribute.ipv4Source : TupleAttribute.ipv6Source, tuple.source, family)
+        output.put(
+            isIPv4 ? TupleAttribute.ipv4Destination : TupleAttribute.ipv6Destination, tuple.destination, family)
+        output.endNest(addresses)
+
+        let key = output.beginNest(TupleAttribute.protocolKey)
+        output.put(TupleAttribute.protocolNumber, tuple.protocolNumber)
+        if IPProtocol.hasPorts(tuple.protocolNumber) {
+            output.put(TupleAttribute.sourcePort, tuple.key.sourcePort)
+            output.put(TupleAttribute.destinationPort, tuple.key.destinationPort)
+        } else if tuple.protocolNumber == IPProtocol.icmp {
+            output.put(TupleAttribute.icmpIdentifier, tuple.key.icmpIdentifier)
+            output.put(TupleAttribute.icmpType, tuple.key.icmpType)
+            output.put(TupleAttribute.icmpCode, tuple.key.icmpCode)
+        } else if tuple.protocolNumber == IPProtocol.icmpv6 {
+            output.put(TupleAttribute.icmpv6Identifier, tuple.key.icmpIdentifier)
+            output.put(TupleAttribute.icmpv6Type, tuple.key.icmpType)
+            output.put(TupleAttribute.icmpv6Code, tuple.key.icmpCode)
+        }
+        output.endNest(key)
+        if zoneID != 0 { output.put(TupleAttribute.zone, zoneID) }
+        output.endNest(outer)
+    }
+
+    /// Appends both translations if there is any.
+    ///
+    /// Both, because the kernel sets up a missing one by itself and may then choose another port to keep the reply
+    /// tuple unique. Given minimum and maximum alike it cannot, and a clash is an error instead of a wrong port.
+    @_lifetime(output: copy output)
+    private static func putNAT(of flow: Flow, _ output: inout OutputRawSpan) {
+        guard flow.isTranslated else { return }
+        let (number, key) = (flow.original.protocolNumber, flow.reply.key)
+        let hasRange = IPProtocol.hasPorts(number) || IPProtocol.isICMP(number)
+        let family = flow.original.family
+        // An ICMP identifier is the same for both directions; the kernel compares it for either translation.
+        let source = IPProtocol.isICMP(number) ? key.icmpIdentifier : key.destinationPort
+        putTranslation(
+            MessageAttribute.sourceNAT, flow.reply.destination, family, port: hasRange ? source : nil, &output)
+        let destination = IPProtocol.isICMP(number) ? key.icmpIdentifier : key.sourcePort
+        putTranslation(
+            MessageAttribute.destinationNAT, flow.reply.source, family, port: hasRange ? destination : nil, &output)
+    }
+
+    @_lifetime(output: copy output)
+    private static func putTranslation(
+        _ type: UInt16, _ address: Address, _ family: AddressFamily, port: UInt16?, _ output: inout OutputRawSpan
+    ) {
+        let outer = output.beginNest(type)
+        output.put(family == .ipv4 ? NATAttribute.ipv4Min : NATAttribute.ipv6Min, address, family)
+        output.put(family == .ipv4 ? NATAttribute.ipv4Max : NATAttribute.ipv6Max, address, family)
+        if let port {
+            let range = output.beginNest(NATAttribute.protocolRange)
+            output.put(NATAttribute.portMin, port)
+            output.put(NATAttribute.portMax, port)
+            output.endNest(range)
+        }
+        output.endNest(outer)
+    }
+
+    /// Appends what the kernel takes for a new entry only.
+    @_lifetime(output: copy output)
+    private static func putOnlyAtCreation(_ flow: Flow, _ omissions: Omissions, _ output: inout OutputRawSpan) {
+        if flow.attributes.contains(.helper), !omissions.contains(.helper), flow.helper != Flow.HelperName() {
+            let nest = output.beginNest(MessageAttribute.helper)
+            output.putName(ExtraAttribute.helperName, low: flow.helper.low, high: flow.helper.high)
+            output.endNest(nest)
+        }
+        if flow.attributes.contains(.master), !omissions.contains(.master) {
+            putTuple(MessageAttribute.masterTuple, flow.master, zoneID: 0, &output)
+        }
+    }
+
+    /// Appends what the kernel takes for new and existing entries.
+    @_lifetime(output: copy output)
+    private static func putChangeable(
+        _ flow: Flow, _ omissions: Omissions, status: FlowStatus, _ output: inout OutputRawSpan
+    ) {
+        let known = flow.attributes
+        output.put(MessageAttribute.timeout, flow.timeoutSeconds)
+        if known.contains(.status), !omissions.contains(.status) {
+            output.put(MessageAttribute.status, UInt32(status.rawValue))
+        }
+        if known.contains(.mark) { output.put(MessageAttribute.mark, flow.mark) }
+        putProtocolInfo(flow, &output)
+        if known.contains(.labels), !omissions.contains(.labels) {
+            output.putSixteenBytes(MessageAttribute.labels, low: flow.labels.low, high: flow.labels.high)
+        }
+        if known.contains(.sequenceAdjustment) {
+            putAdjustment(MessageAttribute.sequenceAdjustmentOriginal, flow.sequenceAdjustmentOriginal, &output)
+            putAdjustment(MessageAttribute.sequenceAdjustmentReply, flow.sequenceAdjustmentReply, &output)
+        }
+        if known.contains(.synproxy) {
+            let nest = output.beginNest(MessageAttribute.synproxy)
+            output.put(ExtraAttribute.initialSequenceNumber, flow.synproxy.initialSequenceNumber)
+            output.put(ExtraAttribute.initialTimestamp, flow.synproxy.initialTimestamp)
+            output.put(ExtraAttribute.timestampOffset, flow.synproxy.timestampOffset)
+            output.endNest(nest)
+        }
+    }
+
+    @_lifetime(output: copy output)
+    private static func putAdjustment(
+        _ type: UInt16, _ adjustment: Flow.SequenceAdjustment, _ output: inout OutputRawSpan
+    ) {
+        let nest = output.beginNest(type)
+        output.put(ExtraAttribute.correctionPosition, adjustment.correctionPosition)
+        output.put(ExtraAttribute.offsetBefore, adjustment.offsetBefore)
+        output.put(ExtraAttribute.offsetAfter, adjustment.offsetAfter)
+        output.endNest(nest)
+    }
+
+    @_lifetime(output: copy output)
+    private static func putProtocolInfo(_ flow: Flow, _ output: inout OutputRawSpan) {
+        switch flow.original.protocolNumber {
+        case IPProtocol.tcp:
+            let outer = output.beginNest(MessageAttribute.protocolInfo)
+            putTCP(flow, &output)
+            output.endNest(outer)
+        case IPProtocol.sctp where flow.attributes.contains(.protocolState):
+            let outer = output.beginNest(MessageAttribute.protocolInfo)
+            let nest = output.beginNest(ProtocolInfoAttribute.sctp)
+            output.put(ProtocolInfoAttribute.sctpState, flow.protocolState)
+            output.putRaw(ProtocolInfoAttribute.sctpTagOriginal, flow.sctpVerificationTags.original)
+            output.putRaw(ProtocolInfoAttribute.sctpTagReply, flow.sctpVerificationTags.reply)
+            output.endNest(nest)
+            output.endNest(outer)
+        case IPProtocol.dccp where flow.attributes.contains(.protocolState):
+            let outer = output.beginNest(MessageAttribute.protocolInfo)
+            let nest = output.beginNest(ProtocolInfoAttribute.dccp)
+            output.put(ProtocolInfoAttribute.dccpState, flow.protocolState)
+            output.put(ProtocolInfoAttribute.dccpRole, flow.dccp.role)
+            output.put(ProtocolInfoAttribute.dccpHandshakeSequence, flow.dccp.handshakeSequence)
+            output.endNest(nest)
+            output.endNest(outer)
+        default:
+            break
+        }
+    }
+
+    /// Appends the TCP state, with both directions liberal about windows.
+    ///
+    /// The kernel's window state cannot be set: without BE_LIBERAL the first packets after a commit would be judged
+    /// against windows of 0, and after an update against those of the time before the flow moved away.
+    @_lifetime(output: copy output)
+    private static func putTCP(_ flow: Flow, _ output: inout OutputRawSpan) {
+        let known = flow.attributes
+        let nest = output.beginNest(ProtocolInfoAttribute.tcp)
+        if known.contains(.protocolState) {
+            output.put(ProtocolInfoAttribute.tcpState, flow.protocolState)
+        } else if !flow.status.isDisjoint(with: [.assured, .offload, .hardwareOffload]) {
+            // Messages of offloaded flows leave the state out, and only established flows are offloaded.
+            output.put(ProtocolInfoAttribute.tcpState, TCPState.established.rawValue)
+        }
+        if known.contains(.tcpWindowScale) {
+            output.put(ProtocolInfoAttribute.tcpWindowScaleOriginal, flow.tcp.windowScaleOriginal)
+            output.put(ProtocolInfoAttribute.tcpWindowScaleReply, flow.tcp.windowScaleReply)
+        }
+        let flags =
+            known.contains(.tcpFlags) ? (flow.tcp.flagsOriginal, flow.tcp.flagsReply) : (UInt8(0), UInt8(0))
+        // struct nf_ct_tcp_flags: flags, mask.
+        let mask = TCPFlag.beLiberal | (known.contains(.tcpFlags) ? TCPFlag.portable : 0)
+        let original = flags.0 & TCPFlag.portable | TCPFlag.beLiberal
+        output.put(ProtocolInfoAttribute.tcpFlagsOriginal, UInt16(original) << 8 | UInt16(mask))
+        let reply = flags.1 & TCPFlag.portable | TCPFlag.beLiberal
+        output.put(ProtocolInfoAttribute.tcpFlagsReply, UInt16(reply) << 8 | UInt16(mask))
+        output.endNest(nest)
+    }
+}
+
+extension Flow {
+    /// Whether NAT changes an address, a port or an ICMP identifier of this flow.
+    var isTranslated: Bool { reply != original.inverted }
+}
