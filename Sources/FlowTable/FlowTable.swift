@@ -61,7 +61,7 @@ public struct FlowTable: ~Copyable {
 
     /// Overwrites a flow's record by another of the same flow; returns its slot, which changes with the size class.
     ///
-    /// The header stays as it is, also when the slot changes.
+    /// The header stays as it is; only `queued` goes when the slot changes, since the queue names the old slot.
     public mutating func replaceRecord(at slot: Slot, with record: RawSpan) -> Slot {
         let byteCount = FlowRecordView(record).byteCount
         let sizeClass = SlabStore.sizeClass(for: byteCount)
@@ -71,6 +71,7 @@ public struct FlowTable: ~Copyable {
         }
         let moved = store.take(sizeClass: sizeClass)
         store[moved] = store[slot]
+        store[moved].flags.remove(.queued)
         copy(record, byteCount: byteCount, to: moved)
         index.replace(slot, with: moved, hash: store[slot].hash)
         store.give(slot)

@@ -1,0 +1,128 @@
+public import Flow
+import FlowTable
+
+/// What a node does in the pair, as its heartbeats say.
+public enum NodeRole: UInt8, Sendable {
+    /// No one has said; the node announces its flows and takes nothing over.
+    case unset = 0
+    /// Handles the traffic.
+    case primary = 1
+    /// Stands by.
+    case backup = 2
+    /// Unfit to handle traffic.
+    case fault = 3
+
+    /// Whether a node in this role announces the flows of its kernel.
+    public var claimsFlows: Bool { self == .unset || self == .primary }
+}
+
+/// What is known of one peer: as a sender (its epoch's datagrams) and as a receiver (what it has acknowledged).
+struct PeerSession {
+    /// A request for the peer's whole state that has not been answered to its end.
+    struct Request {
+        var token: UInt32
+        var startedAt: Instant
+        var sentAt: Instant?
+    }
+
+    /// A walk over the external cache that removes what a finished transfer did not confirm.
+    struct Sweep {
+        var position: Slot?
+        var removedCount = 0
+        var flowCount: Int
+        var startedAt: Instant
+    }
+
+    let nodeID: UInt32
+    var epoch: UInt64
+    var name = ""
+    var isUp = true
+    var lastHeard: Instant
+    var role = NodeRole.unset
+    var isClaiming: Bool
+    var takeoverNumber: UInt32
+    /// Flows in the peer's internal cache, by its last heartbeat.
+    var announcedFlowCount: UInt32 = 0
+
+    // As a sender.
+    var window: ReceiveWindow
+    var ackDueAt: Instant?
+    /// Stamped on every flow the peer announces; a new one begins with every request for its whole state.
+    var generation: UInt16 = 0
+    /// The first generation of its present epoch.
+    var epochGeneration: UInt16 = 0
+    var request: Request?
+    var sweep: Sweep?
+    var synchronisedSince: Instant?
+    /// Tombstones in the external cache that go once nothing older can arrive.
+    var tombstones: [(slot: Slot, sequence: UInt64)] = []
+
+    // As a receiver.
+    /// Its acknowledgements up to here were taken in.
+    var ackedThrough: UInt64 = 0
+    /// The token of its request that was answered last, or is being answered.
+    var servedToken: UInt32?
+    /// It acknowledges a stream it is no member of: it has to ask for the whole state.
+    var owesBehind = false
+
+    init(_ header: DatagramHeader, now: Instant) {
+        nodeID = header.nodeID
+        epoch = header.epoch
+        lastHeard = now
+        isClaiming = header.flags.contains(.claiming)
+        takeoverNumber = header.takeoverNumber
+        window = ReceiveWindow(floor: header.floor)
+    }
+
+    /// Asks for the peer's whole state; flows it does not confirm will go at the transfer's end.
+    mutating func beginRequest(now: Instant) {
+        generation &+= 1
+        request = Request(token: UInt32(generation), startedAt: now)
+        sweep = nil
+        synchronisedSince = nil
+    }
+
+    /// Starts over with a new epoch of the peer.
+    mutating func restart(_ header: DatagramHeader, now: Instant) {
+        epoch = header.epoch
+        window = ReceiveWindow(floor: header.floor)
+        ackDueAt = nil
+        ackedThrough = 0
+        servedToken = nil
+        owesBehind = false
+        isClaiming = header.flags.contains(.claiming)
+        beginRequest(now: now)
+        epochGeneration = generation
+    }
+
+    /// The peer's name, or its id while no heartbeat has said it.
+    var displayName: String {
+        name.isEmpty ? "node \(String(nodeID, radix: 16))" : name
+    }
+}
+
+/// What `flowsync status` shows of a peer.
+public struct PeerStatus: Sendable {
+    /// Its name, or its id in hexadecimal while no heartbeat has said it.
+    public var name: String
+    /// Its node id.
+    public var nodeID: UInt32
+    /// Its epoch.
+    public var epoch: UInt64
+    /// Whether it was heard lately.
+    public var isUp: Bool
+    /// Its role, as it says.
+    public var role: NodeRole
+    /// Whether it announces its flows.
+    public var isClaiming: Bool
+    /// The takeover number it claims them under.
+    public var takeoverNumber: UInt32
+    /// When it was last heard.
+    public var lastHeard: Instant
+    /// Since when its whole state is here; nil while it is not.
+    public var synchronisedSince: Instant?
+    /// Whether it has asked for this node's state and gets every change.
+    public var isMember: Bool
+    /// Flows in its internal cache, as it says.
+    public var announcedFlowCount: UInt32
+}

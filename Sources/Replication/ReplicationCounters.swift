@@ -1,0 +1,79 @@
+/// What a node sent, and what became of it.
+public struct SendCounters: Sendable, BitwiseCopyable {
+    /// Datagrams built.
+    public var datagrams: UInt64 = 0
+    /// Flow states sent.
+    public var upserts: UInt64 = 0
+    /// Deletes sent.
+    public var deletes: UInt64 = 0
+    /// Flows that came and went before they were sent.
+    public var coalesced: UInt64 = 0
+    /// Acknowledgements taken in.
+    public var acks: UInt64 = 0
+    /// Acknowledgements of datagrams that were never sent.
+    public var invalidAcks: UInt64 = 0
+    /// Datagrams given up as lost.
+    public var lostDatagrams: UInt64 = 0
+    /// Flows sent again after a loss.
+    public var resends: UInt64 = 0
+    /// Transfers of the whole state.
+    public var transfers: UInt64 = 0
+}
+
+/// What a node received, and why something was not taken.
+public struct ReceiveCounters: Sendable, BitwiseCopyable {
+    /// Datagrams taken.
+    public var datagrams: UInt64 = 0
+    /// Flow states taken.
+    public var upserts: UInt64 = 0
+    /// Deletes taken.
+    public var deletes: UInt64 = 0
+    /// Datagrams with fewer bytes than a header.
+    public var truncated: UInt64 = 0
+    /// Datagrams that are not FlowSync's.
+    public var foreign: UInt64 = 0
+    /// Datagrams of another protocol version.
+    public var unknownVersion: UInt64 = 0
+    /// Sealed datagrams, which this version cannot open.
+    public var sealed: UInt64 = 0
+    /// Datagrams with a malformed message; none of their messages was applied.
+    public var malformedMessage: UInt64 = 0
+    /// Datagrams with a malformed record; none of their messages was applied.
+    public var malformedRecord: UInt64 = 0
+    /// Messages of a kind this version does not know, passed over.
+    public var unknownMessage: UInt64 = 0
+    /// This node's own datagrams, looped back.
+    public var own: UInt64 = 0
+    /// Datagrams of another node that uses this node's id.
+    public var duplicateNodeID: UInt64 = 0
+    /// Datagrams of an epoch that its sender has left behind.
+    public var staleEpoch: UInt64 = 0
+    /// Datagrams that had arrived before.
+    public var duplicate: UInt64 = 0
+    /// Datagrams too far ahead of what has arrived.
+    public var beyondWindow: UInt64 = 0
+    /// Datagrams of more peers than a node keeps.
+    public var tooManyPeers: UInt64 = 0
+    /// States older than the one held.
+    public var stale: UInt64 = 0
+    /// States of flows whose owner outranks the sender.
+    public var refused: UInt64 = 0
+}
+
+/// Something that operators want to read in the log.
+public enum ReplicationEvent: Sendable, Equatable {
+    /// A peer was heard for the first time, or again after silence.
+    case peerUp(name: String)
+    /// A peer has been silent for too long.
+    case peerDown(name: String)
+    /// A peer has restarted; its state is asked for anew.
+    case peerRestarted(name: String)
+    /// The peer's whole state is here.
+    case synchronised(name: String, flowCount: Int, removedCount: Int, milliseconds: UInt64)
+    /// A peer asked for this node's whole state.
+    case transferRequested(name: String)
+    /// A peer claims its flows under a higher takeover number.
+    case outranked(name: String, takeoverNumber: UInt32)
+    /// Another node uses this node's name.
+    case duplicateNodeID
+}

@@ -1,0 +1,263 @@
+public import Flow
+public import FlowTable
+
+extension ReplicationNode {
+    /// Takes in a datagram from the sync link. Whatever it holds, nothing traps: what is not taken is counted by cause.
+    public mutating func receive(
+        _ datagram: RawSpan, now: Instant, internalCache: inout InternalCache, externalCache: inout ExternalCache
+    ) {
+        let header: DatagramHeader
+        do {
+            header = try DatagramHeader(decoding: datagram)
+            guard header.nodeID != nodeID else {
+                receiveOwn(header)
+                return
+            }
+            try MessageReader.validate(datagram)
+        } catch {
+            count(error)
+            return
+        }
+        guard
+            let index = session(header, now: now, internalCache: &internalCache, externalCache: &externalCache)
+        else { return }
+        hear(header, index, now: now)
+        peers[index].window.advance(toFloor: header.floor)
+        settleTombstones(index, &externalCache)
+        if header.flags.contains(.sequenced) {
+            switch peers[index].window.verdict(header.sequence) {
+            case .fresh:
+                break
+            case .duplicate:
+                received.duplicate += 1
+                peers[index].ackDueAt = now
+                return
+            case .beyondWindow:
+                received.beyondWindow += 1
+                return
+            }
+        }
+        received.datagrams += 1
+        apply(datagram, header, index, now: now, internalCache: &internalCache, externalCache: &externalCache)
+        if header.flags.contains(.sequenced) {
+            peers[index].window.insert(header.sequence)
+            settleTombstones(index, &externalCache)
+            let due = peers[index].window.hasGap ? now : now.advanced(byMilliseconds: Self.ackDelayMilliseconds)
+            peers[index].ackDueAt = min(peers[index].ackDueAt ?? due, due)
+        }
+    }
+
+    private mutating func receiveOwn(_ header: DatagramHeader) {
+        if header.epoch == settings.epoch {
+            received.own += 1
+        } else {
+            received.duplicateNodeID += 1
+            if !events.contains(.duplicateNodeID) { events.append(.duplicateNodeID) }
+        }
+    }
+
+    private mutating func count(_ error: WireError) {
+        switch error {
+        case .truncated: received.truncated += 1
+        case .foreign: received.foreign += 1
+        case .unknownVersion: received.unknownVersion += 1
+        case .sealed: received.sealed += 1
+        case .malformedMessage: received.malformedMessage += 1
+        case .malformedRecord: received.malformedRecord += 1
+        }
+    }
+
+    /// The session a datagram belongs to: begun at first contact, begun anew with a new epoch.
+    private mutating func session(
+        _ header: DatagramHeader, now: Instant, internalCache: inout InternalCache,
+        externalCache: inout ExternalCache
+    ) -> Int? {
+        guard let index = peers.firstIndex(where: { $0.nodeID == header.nodeID }) else {
+            guard peers.count < Self.peerCountMax else {
+                received.tooManyPeers += 1
+                return nil
+            }
+            var peer = PeerSession(header, now: now)
+            peer.beginRequest(now: now)
+            peer.epochGeneration = peer.generation
+            peers.append(peer)
+            return peers.count - 1
+        }
+        guard header.epoch != peers[index].epoch else { return index }
+        // A smaller epoch is an old datagram, unless the peer was silent: then its clock was set back over a restart.
+        guard header.epoch > peers[index].epoch || !peers[index].isUp else {
+            received.staleEpoch += 1
+            return nil
+        }
+        sender.removeMember(index, cache: &internalCache)
+        for tombstone in peers[index].tombstones {
+            externalCache.settle(tombstone.slot, sequence: tombstone.sequence)
+        }
+        peers[index].tombstones.removeAll()
+        peers[index].restart(header, now: now)
+        events.append(.peerRestarted(name: peers[index].displayName))
+        return index
+    }
+
+    /// Notes that a peer lives and what its header says.
+    private mutating func hear(_ header: DatagramHeader, _ index: Int, now: Instant) {
+        peers[index].lastHeard = now
+        if !peers[index].isUp {
+            peers[index].isUp = true
+            // What was missed meanwhile is known only by the peer's whole state.
+            peers[index].beginRequest(now: now)
+            events.append(.peerUp(name: peers[index].displayName))
+        }
+        if header.takeoverNumber > peers[index].takeoverNumber {
+            peers[index].takeoverNumber = header.takeoverNumber
+            if role == .primary, header.takeoverNumber > takeoverNumber, header.flags.contains(.claiming) {
+                events.append(
+                    .outranked(name: peers[index].displayName, takeoverNumber: header.takeoverNumber))
+            }
+        }
+        let isClaiming = header.flags.contains(.claiming)
+        if isClaiming != peers[index].isClaiming {
+            peers[index].isClaiming = isClaiming
+            // What it claims from now on is known only by its whole state.
+            if isClaiming { peers[index].beginRequest(now: now) }
+        }
+    }
+
+    private mutating func settleTombstones(_ index: Int, _ externalCache: inout ExternalCache) {
+        guard !peers[index].tombstones.isEmpty else { return }
+        let cumulative = peers[index].window.cumulative
+        peers[index].tombstones.removeAll { tombstone in
+            guard tombstone.sequence <= cumulative else { return false }
+            externalCache.settle(tombstone.slot, sequence: tombstone.sequence)
+            return true
+        }
+    }
+
+    /// Applies the messages of a validated datagram.
+    private mutating func apply(
+        _ datagram: RawSpan, _ header: DatagramHeader, _ index: Int, now: Instant,
+        internalCache: inout InternalCache, externalCache: inout ExternalCache
+    ) {
+        let isSequenced = header.flags.contains(.sequenced)
+        let origin = ExternalCache.Origin(
+            owner: UInt16(index), sequence: header.sequence, generation: peers[index].generation,
+            epochGeneration: peers[index].epochGeneration)
+        // An older datagram may still be under way if there is a gap below this one.
+        let isInOrder = header.sequence == peers[index].window.cumulative + 1
+        var tombstones: [Slot]? = isInOrder ? nil : []
+        var reader = MessageReader(datagram)
+        while let message = try? reader.next() {
+            let body = datagram.extracting(message.body)
+            switch MessageKind(rawValue: message.kind) {
+            case .upsert where isSequenced:
+                applyUpsert(body, origin, header, now: now, internalCache, &externalCache)
+            case .delete where isSequenced:
+                let outcome = externalCache.delete(body, from: origin, now: now, tombstones: &tombstones) {
+                    outranks(header, index, owner: $0)
+                }
+                count(outcome)
+                received.deletes += 1
+            case .transferEnd where isSequenced:
+                receiveTransferEnd(body, index, now: now)
+            case .ack:
+                receiveAck(Ack(decoding: body), index, &internalCache)
+            case .heartbeat:
+                receiveHeartbeat(Heartbeat(decoding: body), index)
+            case .resyncRequest:
+                receiveResyncRequest(body, index, now: now)
+            case .behind:
+                if body.littleEndian(at: 0, as: UInt32.self) == nodeID,
+                    body.littleEndian(at: 8, as: UInt64.self) == settings.epoch, peers[index].request == nil
+                {
+                    peers[index].beginRequest(now: now)
+                }
+            default:
+                received.unknownMessage += 1
+            }
+        }
+        for slot in tombstones ?? [] { peers[index].tombstones.append((slot, header.sequence)) }
+    }
+
+    private mutating func applyUpsert(
+        _ record: RawSpan, _ origin: ExternalCache.Origin, _ header: DatagramHeader, now: Instant,
+        _ internalCache: borrowing InternalCache, _ externalCache: inout ExternalCache
+    ) {
+        // A router that has not noticed its loss must not plant its old flows in the cache of the one that took over.
+        if role == .primary, takeoverNumber > header.takeoverNumber, internalCache.count > 0,
+            let slot = internalCache.table.find(FlowRecordView(record).identity),
+            !internalCache.table[slot].flags.contains(.dead)
+        {
+            received.refused += 1
+            return
+        }
+        let outcome = externalCache.upsert(record, from: origin, now: now) {
+            outranks(header, Int(origin.owner), owner: $0)
+        }
+        count(outcome)
+        received.upserts += 1
+    }
+
+    private mutating func count(_ outcome: ExternalCache.Outcome) {
+        switch outcome {
+        case .stale: received.stale += 1
+        case .refused: received.refused += 1
+        case .created, .updated, .removed, .absent: break
+        }
+    }
+
+    /// Whether a sender may change a flow that another peer owns: the higher takeover number wins, and anyone
+    /// outranks a peer that is gone.
+    private func outranks(_ header: DatagramHeader, _ index: Int, owner: UInt16) -> Bool {
+        guard Int(owner) < peers.count, Int(owner) != index else { return true }
+        return !peers[Int(owner)].isUp || header.takeoverNumber >= peers[Int(owner)].takeoverNumber
+    }
+
+    private mutating func receiveAck(_ ack: Ack, _ index: Int, _ internalCache: inout InternalCache) {
+        guard ack.nodeID == nodeID, ack.epoch == settings.epoch else { return }
+        guard sender.members & 1 << UInt64(index) != 0 else {
+            peers[index].owesBehind = true
+            return
+        }
+        sender.receive(ack, peer: index, ackedThrough: &peers[index].ackedThrough, cache: &internalCache)
+    }
+
+    private mutating func receiveHeartbeat(_ heartbeat: Heartbeat, _ index: Int) {
+        let isFirst = peers[index].name.isEmpty
+        peers[index].name = heartbeat.name
+        peers[index].role = NodeRole(rawValue: heartbeat.role) ?? .unset
+        peers[index].announcedFlowCount = heartbeat.flowCount
+        if isFirst { events.append(.peerUp(name: peers[index].displayName)) }
+    }
+
+    private mutating func receiveResyncRequest(_ body: RawSpan, _ index: Int, now: Instant) {
+        guard body.littleEndian(at: 0, as: UInt32.self) == nodeID,
+            body.littleEndian(at: 8, as: UInt64.self) == settings.epoch
+        else { return }
+        let request = Transfer.Request(
+            peer: index, nodeID: peers[index].nodeID, token: body.littleEndian(at: 4, as: UInt32.self))
+        // Requests are repeated until the transfer's end arrives.
+        guard peers[index].servedToken != request.token else { return }
+        peers[index].servedToken = request.token
+        if sender.members & 1 << UInt64(index) == 0 {
+            sender.addMember(index)
+            peers[index].ackedThrough = sender.log.next - 1
+        }
+        peers[index].owesBehind = false
+        sender.beginTransfer(for: request, now: now)
+        events.append(.transferRequested(name: peers[index].displayName))
+    }
+
+    private mutating func receiveTransferEnd(_ body: RawSpan, _ index: Int, now: Instant) {
+        guard body.littleEndian(at: 0, as: UInt32.self) == nodeID, let request = peers[index].request,
+            request.token == body.littleEndian(at: 4, as: UInt32.self)
+        else { return }
+        peers[index].request = nil
+        let flowCount = Int(body.littleEndian(at: 8, as: UInt32.self))
+        guard peers[index].isClaiming else {
+            // It announces nothing, so its transfer says nothing about the flows it announced before.
+            peers[index].synchronisedSince = now
+            return
+        }
+        peers[index].sweep = PeerSession.Sweep(position: nil, flowCount: flowCount, startedAt: request.startedAt)
+    }
+}

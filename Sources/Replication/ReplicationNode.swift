@@ -1,0 +1,201 @@
+public import Flow
+public import FlowTable
+
+// The native protocol (DESIGN §2) as a sans-I/O state machine.
+//
+// A node announces its internal cache in one sequenced stream of datagrams and keeps, per peer, what arrived of the
+// peer's stream in the external cache. Streams are identified by (node id, epoch); an epoch begins when a node starts.
+//
+//   first contact      the receiver takes the sender's floor as its own, then asks for the whole state (token)
+//   whole state        the sender walks its cache within a budget, beside live changes; when every flow of the walk is
+//                      acknowledged it sends a transfer end with the token, and the receiver removes what the
+//                      transfer did not confirm
+//   loss               receivers acknowledge a cumulative number and ranges; what a sender gives up as lost it sends
+//                      again as the flow's state now, in a new datagram; the floor in every header lets receivers
+//                      stop waiting for the old one
+//   order              a receiver applies a state only if its datagram is newer than the one applied last; deletes
+//                      leave a tombstone while anything older may still arrive
+//   silence            after `peerTimeoutMilliseconds` a peer no longer holds the stream up; when it comes back and
+//                      acknowledges, it is told that it is behind, and asks for the whole state
+//
+// The node opens nothing and reads no clock: bytes and time come in as arguments, bytes and deadlines go out.
+
+/// A node's identity and limits.
+public struct NodeSettings: Sendable {
+    /// The node's name in heartbeats, at most 64 bytes of UTF-8.
+    public var name: String
+    /// Larger at every start of this node.
+    public var epoch: UInt64
+
+    /// Settings of a name and an epoch.
+    public init(name: String, epoch: UInt64) {
+        self.name = name
+        self.epoch = epoch
+    }
+
+    /// The node id: FNV-1a of the name, never 0.
+    public var nodeID: UInt32 {
+        var hash: UInt32 = 2_166_136_261
+        for byte in name.utf8 { hash = (hash ^ UInt32(byte)) &* 16_777_619 }
+        return hash == 0 ? 1 : hash
+    }
+}
+
+/// One node of the protocol: its stream out, and a session per peer.
+///
+/// The caches belong to the caller and are lent to every call. After `receive`, `timeOut` or any change, call
+/// `nextTransmit` until it returns 0, and come back at `nextDeadline`.
+public struct ReplicationNode: ~Copyable {
+    /// Peers a node keeps; what a set of peers in one machine word allows.
+    public static let peerCountMax = 64
+    /// Time between heartbeats.
+    public static let heartbeatMilliseconds: UInt64 = 250
+    /// Silence after which a peer counts as gone: eight heartbeats.
+    public static let peerTimeoutMilliseconds: UInt64 = 2_000
+    static let requestRepeatMilliseconds: UInt64 = 250
+    static let ackDelayMilliseconds: UInt64 = 1
+    static let sweepSlotCountMax = 16_384
+
+    let settings: NodeSettings
+    let nodeID: UInt32
+    var sender: Sender
+    var peers: [PeerSession] = []
+    var heartbeatDueAt: Instant
+    var events: [ReplicationEvent] = []
+    /// This node's role, as heartbeats say it.
+    public private(set) var role: NodeRole
+    /// The number under which this node claims its flows: higher than any seen when it took over (DESIGN §2).
+    public private(set) var takeoverNumber: UInt32
+    /// What was received, and why something was not taken.
+    public internal(set) var received = ReceiveCounters()
+
+    /// A node that has heard of nobody.
+    public init(settings: NodeSettings, role: NodeRole, takeoverNumber: UInt32, now: Instant) {
+        self.settings = settings
+        nodeID = settings.nodeID
+        self.role = role
+        self.takeoverNumber = takeoverNumber
+        sender = Sender(isClaiming: role.claimsFlows)
+        heartbeatDueAt = now
+    }
+
+    /// What was sent.
+    public var sent: SendCounters { sender.counters }
+    /// Flows that wait to be sent.
+    public var queuedCount: Int { sender.queuedCount }
+    /// Datagrams that are not yet acknowledged by all.
+    public var inFlightCount: Int { sender.log.inFlightCount }
+    /// Whether a transfer of the whole state to some peer is under way.
+    public var isTransferring: Bool { sender.transfer != nil }
+
+    /// The peers, in the order of first contact; the index is the owner's in the external cache.
+    public var peerStatus: [PeerStatus] {
+        peers.indices.map { index in
+            let peer = peers[index]
+            return PeerStatus(
+                name: peer.displayName, nodeID: peer.nodeID, epoch: peer.epoch, isUp: peer.isUp, role: peer.role,
+                isClaiming: peer.isClaiming, takeoverNumber: peer.takeoverNumber, lastHeard: peer.lastHeard,
+                synchronisedSince: peer.synchronisedSince,
+                isMember: sender.members & 1 << UInt64(index) != 0, announcedFlowCount: peer.announcedFlowCount)
+        }
+    }
+
+    /// Whether the peer with this index was heard lately.
+    public func isUp(_ owner: UInt16) -> Bool {
+        Int(owner) < peers.count && peers[Int(owner)].isUp
+    }
+
+    /// When the peer with this index was last heard; nil if there is none.
+    public func lastHeard(_ owner: UInt16) -> Instant? {
+        Int(owner) < peers.count ? peers[Int(owner)].lastHeard : nil
+    }
+
+    /// Hands out what happened since the last call, oldest first.
+    public mutating func takeEvents() -> [ReplicationEvent] {
+        defer { events.removeAll() }
+        return events
+    }
+
+    // MARK: What the node is told
+
+    /// Peers must learn of the state of a slot of the internal cache.
+    public mutating func announce(_ slot: Slot, in cache: inout InternalCache) {
+        sender.announce(slot, in: &cache)
+    }
+
+    /// Changes the role. As primary the node claims its flows under a number above every one seen so far.
+    public mutating func setRole(_ role: NodeRole, now: Instant, internalCache: inout InternalCache) {
+        if role == .primary, self.role != .primary {
+            let highest = peers.map(\.takeoverNumber).max() ?? 0
+            takeoverNumber = max(takeoverNumber, highest) + 1
+        }
+        self.role = role
+        sender.setClaiming(role.claimsFlows, cache: &internalCache)
+        heartbeatDueAt = now
+    }
+
+    /// Asks every peer for its whole state.
+    public mutating func requestResync(now: Instant) {
+        for index in peers.indices { peers[index].beginRequest(now: now) }
+    }
+
+    /// Sends the whole internal cache to all peers.
+    public mutating func push(now: Instant) {
+        sender.beginTransfer(for: nil, now: now)
+    }
+
+    // MARK: Time
+
+    /// When `timeOut` or `nextTransmit` has something to do even if nothing arrives.
+    public func nextDeadline(now: Instant) -> Instant {
+        if sender.wantsToSend(now: now) { return now }
+        var deadline = min(heartbeatDueAt, sender.resendDeadline ?? .distantFuture)
+        if let transfer = sender.transfer, !transfer.isWalked {
+            deadline = min(deadline, now.advanced(byMilliseconds: 1))
+        }
+        for peer in peers {
+            if peer.sweep != nil { return now }
+            if let due = peer.ackDueAt { deadline = min(deadline, due) }
+            if peer.isUp {
+                deadline = min(deadline, peer.lastHeard.advanced(byMilliseconds: Self.peerTimeoutMilliseconds))
+            }
+        }
+        return deadline
+    }
+
+    /// Does what has become due: gives up losses and silent peers, goes on with sweeps.
+    public mutating func timeOut(
+        now: Instant, internalCache: inout InternalCache, externalCache: inout ExternalCache
+    ) {
+        sender.timeOut(now: now, cache: &internalCache)
+        for index in peers.indices {
+            let silence = Self.peerTimeoutMilliseconds
+            if peers[index].isUp, peers[index].lastHeard.advanced(byMilliseconds: silence) <= now {
+                peers[index].isUp = false
+                peers[index].synchronisedSince = nil
+                peers[index].ackDueAt = nil
+                peers[index].servedToken = nil
+                sender.removeMember(index, cache: &internalCache)
+                events.append(.peerDown(name: peers[index].displayName))
+            }
+            stepSweep(index, now: now, externalCache: &externalCache)
+        }
+    }
+
+    private mutating func stepSweep(_ index: Int, now: Instant, externalCache: inout ExternalCache) {
+        guard var sweep = peers[index].sweep else { return }
+        sweep.position = externalCache.sweep(
+            owner: UInt16(index), generation: peers[index].generation, after: sweep.position,
+            slotCountMax: Self.sweepSlotCountMax, removedCount: &sweep.removedCount)
+        guard sweep.position == nil else {
+            peers[index].sweep = sweep
+            return
+        }
+        peers[index].sweep = nil
+        peers[index].synchronisedSince = now
+        events.append(
+            .synchronised(
+                name: peers[index].displayName, flowCount: sweep.flowCount, removedCount: sweep.removedCount,
+                milliseconds: now.milliseconds(since: sweep.startedAt)))
+    }
+}
