@@ -4,13 +4,9 @@
 #include <errno.h>
 #include <arpa/inet.h>
 #include <linux/filter.h>
-#include <linux/netlink.h>
-#include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
-#include <net/if.h>
 #include <netinet/in.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -77,9 +73,9 @@ int clinux_udp_open(int family) {
     return created;
 }
 
-int clinux_bind(int socket, const struct clinux_endpoint *local) {
+int clinux_bind(int socket, struct clinux_endpoint local) {
     union socket_address address;
-    socklen_t length = to_socket_address(&address, local);
+    socklen_t length = to_socket_address(&address, &local);
     return result(bind(socket, &address.any, length));
 }
 
@@ -90,18 +86,18 @@ int clinux_bind_to_device(int socket, const char *interface_name) {
 
 int clinux_set_reuse_address(int socket, int is_on) { return set_int(socket, SOL_SOCKET, SO_REUSEADDR, is_on); }
 
-static int join_group_v4(int socket, const struct clinux_endpoint *group, unsigned interface_index) {
+static int join_group_v4(int socket, struct clinux_endpoint group, unsigned interface_index) {
     struct ip_mreqn request = {.imr_ifindex = (int)interface_index};
-    memcpy(&request.imr_multiaddr, group->address, 4);
+    memcpy(&request.imr_multiaddr, group.address, 4);
     if (setsockopt(socket, IPPROTO_IP, IP_MULTICAST_IF, &request, sizeof request) < 0) return -errno;
     if (setsockopt(socket, IPPROTO_IP, IP_ADD_MEMBERSHIP, &request, sizeof request) < 0) return -errno;
     int failure = set_int(socket, IPPROTO_IP, IP_MULTICAST_TTL, 1);
     return failure < 0 ? failure : set_int(socket, IPPROTO_IP, IP_MULTICAST_LOOP, 0);
 }
 
-static int join_group_v6(int socket, const struct clinux_endpoint *group, unsigned interface_index) {
+static int join_group_v6(int socket, struct clinux_endpoint group, unsigned interface_index) {
     struct ipv6_mreq request = {.ipv6mr_interface = interface_index};
-    memcpy(&request.ipv6mr_multiaddr, group->address, 16);
+    memcpy(&request.ipv6mr_multiaddr, group.address, 16);
     int failure = set_int(socket, IPPROTO_IPV6, IPV6_MULTICAST_IF, (int)interface_index);
     if (failure < 0) return failure;
     if (setsockopt(socket, IPPROTO_IPV6, IPV6_ADD_MEMBERSHIP, &request, sizeof request) < 0) return -errno;
@@ -109,8 +105,8 @@ static int join_group_v6(int socket, const struct clinux_endpoint *group, unsign
     return failure < 0 ? failure : set_int(socket, IPPROTO_IPV6, IPV6_MULTICAST_LOOP, 0);
 }
 
-int clinux_join_group(int socket, const struct clinux_endpoint *group, unsigned interface_index) {
-    return group->family == 4
+int clinux_join_group(int socket, struct clinux_endpoint group, unsigned interface_index) {
+    return group.family == 4
         ? join_group_v4(socket, group, interface_index)
         : join_group_v6(socket, group, interface_index);
 }
@@ -206,11 +202,11 @@ int clinux_receive(int socket, uint8_t *bytes, size_t stride, struct clinux_data
 
 int clinux_send(
     int socket, const uint8_t *bytes, size_t stride, const uint32_t *byte_counts, unsigned count,
-    const struct clinux_endpoint *destination) {
+    struct clinux_endpoint destination) {
     struct mmsghdr messages[CLINUX_DATAGRAM_COUNT_MAX];
     struct iovec parts[CLINUX_DATAGRAM_COUNT_MAX];
     union socket_address address;
-    socklen_t length = to_socket_address(&address, destination);
+    socklen_t length = to_socket_address(&address, &destination);
     if (count > CLINUX_DATAGRAM_COUNT_MAX) count = CLINUX_DATAGRAM_COUNT_MAX;
     for (unsigned i = 0; i < count; i++) {
         // sendmmsg only reads: iovec has no const form.
@@ -244,29 +240,4 @@ int clinux_send_to_path(int socket, const char *path, const uint8_t *bytes, size
         sent = sendto(socket, bytes, byte_count, MSG_NOSIGNAL, (struct sockaddr *)&address, address_length);
     } while (sent < 0 && errno == EINTR);
     return sent < 0 ? -errno : 0;
-}
-
-// -- interfaces -------------------------------------------------------------------------------------------------------
-
-int clinux_interface_monitor_open(void) {
-    int created = socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, NETLINK_ROUTE);
-    if (created < 0) return -errno;
-    struct sockaddr_nl address = {
-        .nl_family = AF_NETLINK,
-        .nl_groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR,
-    };
-    if (bind(created, (struct sockaddr *)&address, sizeof address) < 0) {
-        int failure = -errno;
-        close(created);
-        return failure;
-    }
-    return created;
-}
-
-int clinux_interface_mtu(int socket, const char *interface_name) {
-    struct ifreq request;
-    memset(&request, 0, sizeof request);
-    strncpy(request.ifr_name, interface_name, IFNAMSIZ - 1);
-    if (ioctl(socket, SIOCGIFMTU, &request) < 0) return -errno;
-    return request.ifr_mtu;
 }

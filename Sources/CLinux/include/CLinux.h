@@ -58,10 +58,10 @@ const char *clinux_errno_text(int number);
 
 /// An IPv4 or IPv6 address, with a port where one is meant.
 struct clinux_endpoint {
-    uint8_t address[16];  // network order; IPv4 in the first four bytes
+    uint64_t address[2];  // the bytes as they stand on the wire; IPv4 in the first four
     uint32_t scope;       // interface index for IPv6 addresses of link scope, else 0
     uint16_t port;        // host order
-    uint8_t family;       // 4 or 6
+    uint8_t family;       // 4 or 6; 0 is no address
 };
 
 /// What the kernel says of one received datagram.
@@ -74,11 +74,11 @@ struct clinux_datagram {
 
 /// A non-blocking UDP socket of `family` (4 or 6) that reports the arrival interface of each datagram.
 int clinux_udp_open(int family);
-int clinux_bind(int socket, const struct clinux_endpoint *local);
+int clinux_bind(int socket, struct clinux_endpoint local);
 int clinux_bind_to_device(int socket, const char *interface_name);
 int clinux_set_reuse_address(int socket, int is_on);
 /// Joins the group on the interface and fixes what is sent there: that interface, one hop, not looped back.
-int clinux_join_group(int socket, const struct clinux_endpoint *group, unsigned interface_index);
+int clinux_join_group(int socket, struct clinux_endpoint group, unsigned interface_index);
 
 /// Lets the kernel discard every datagram for this socket before it is queued; each counts in `clinux_drop_count`.
 int clinux_discard_everything(int socket);
@@ -97,7 +97,7 @@ int clinux_receive(int socket, uint8_t *bytes, size_t stride, struct clinux_data
 /// Sends `count` datagrams; number i lies at `bytes + i * stride` and is `byte_counts[i]` long. Returns how many went.
 int clinux_send(
     int socket, const uint8_t *bytes, size_t stride, const uint32_t *byte_counts, unsigned count,
-    const struct clinux_endpoint *destination);
+    struct clinux_endpoint destination);
 
 /// A socket for sending datagrams to a Unix socket.
 int clinux_unix_datagram_open(void);
@@ -108,7 +108,19 @@ int clinux_send_to_path(int socket, const char *path, const uint8_t *bytes, size
 
 /// An rtnetlink socket that tells of changed links and addresses.
 int clinux_interface_monitor_open(void);
-/// The interface's MTU.
-int clinux_interface_mtu(int socket, const char *interface_name);
+/// Throws away what the monitor has to say; returns 1 if there was anything, or if messages were lost.
+int clinux_interface_monitor_drain(int socket);
+
+/// One interface, or one address of it.
+struct clinux_interface_entry {
+    char name[16];
+    uint32_t index;                  // 0 in an address's entry
+    uint32_t mtu;                    // 0 in an address's entry
+    uint8_t is_up;
+    uint8_t is_running;
+    struct clinux_endpoint address;  // family 0: this entry is the interface itself
+};
+/// Writes up to `capacity` entries and returns how many there are, which may be more.
+int clinux_interfaces(struct clinux_interface_entry *entries, int capacity);
 
 #endif

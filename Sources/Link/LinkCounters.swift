@@ -1,0 +1,31 @@
+/// What went over a link since the start, and what did not.
+public struct LinkCounters: Sendable, Equatable {
+    /// Datagrams the kernel took; one to each peer counts each.
+    public var datagramsSent: UInt64 = 0
+    /// Payload bytes of these.
+    public var bytesSent: UInt64 = 0
+    /// Datagrams not sent, by errno.
+    public var sendErrors: [Int32: UInt64] = [:]
+    /// Datagrams not sent because the link was not live.
+    public var droppedNotLive: UInt64 = 0
+    /// Datagrams accepted.
+    public var datagramsReceived: UInt64 = 0
+    /// Payload bytes of these.
+    public var bytesReceived: UInt64 = 0
+    /// Failed receive calls.
+    public var receiveErrors: UInt64 = 0
+    /// Datagrams that came in by another interface.
+    public var droppedForeignInterface: UInt64 = 0
+    /// Datagrams from a host that is no listed peer (udp).
+    public var droppedForeignAddress: UInt64 = 0
+    /// Datagrams longer than any node sends.
+    public var droppedTruncated: UInt64 = 0
+    /// Datagrams the kernel discarded: the receive buffer was full, or the checksum wrong.
+    public var droppedByKernel: UInt64 = 0
+
+    /// All counters at 0.
+    public init() {}
+
+    /// Datagrams not sent, whatever the errno.
+    public var sendErrorCount: UInt64 { sendErrors.values.reduce(0, +) }
+}
