@@ -46,6 +46,11 @@ public struct FlowTable: ~Copyable {
         return unsafe _overrideLifetime(view, borrowing: self)
     }
 
+    /// The flow in a slot, unpacked; its timeout is the one last reported, not the seconds left now.
+    public func flow(at slot: Slot) -> Flow {
+        record(at: slot).flow
+    }
+
     /// Adds a flow that is not there; returns its slot, alive, with a fresh header.
     public mutating func insert(_ record: RawSpan, of identity: FlowIdentity) -> Slot {
         let hash = UInt32(truncatingIfNeeded: identity.hash(seed: seed))

@@ -88,16 +88,23 @@ struct Sender: ~Copyable {
     private mutating func put(
         _ slot: Slot, _ writer: inout MessageWriter, now: Instant, cache: inout InternalCache
     ) -> Bool {
-        let header = cache.table[slot]
-        let record = cache.table.record(at: slot)
+        guard Self.write(slot, of: cache.table, &writer, now: now) else { return false }
+        if cache.table[slot].flags.contains(.dead) { counters.deletes += 1 } else { counters.upserts += 1 }
+        log.note(slot)
+        cache.table[slot].sequence = log.next
+        cache.table[slot].flags.remove(.queued)
+        return true
+    }
+
+    private static func write(
+        _ slot: Slot, of table: borrowing FlowTable, _ writer: inout MessageWriter, now: Instant
+    ) -> Bool {
+        let header = table[slot]
+        let record = table.record(at: slot)
         guard record.byteCount <= writer.bodyByteCountMax else { return false }
         let isDead = header.flags.contains(.dead)
         writer.putRecord(
             isDead ? .delete : .upsert, record, timeoutSeconds: isDead ? 0 : header.deadline.secondsLeft(at: now))
-        if isDead { counters.deletes += 1 } else { counters.upserts += 1 }
-        log.note(slot)
-        cache.table[slot].sequence = log.next
-        cache.table[slot].flags.remove(.queued)
         return true
     }
 
@@ -117,8 +124,10 @@ struct Sender: ~Copyable {
         let bit: UInt64 = 1 << UInt64(peer)
         var largest = ack.cumulative
         let floorBefore = log.floor
-        acknowledge(max(log.floor, ackedThrough + 1)..<(max(ackedThrough, ack.cumulative) + 1), bit, &cache)
-        ackedThrough = max(ackedThrough, ack.cumulative)
+        if ack.cumulative > ackedThrough {
+            acknowledge(ackedThrough + 1..<ack.cumulative + 1, bit, &cache)
+            ackedThrough = ack.cumulative
+        }
         for range in ack.ranges where range.upperBound <= log.next && !range.isEmpty {
             acknowledge(range, bit, &cache)
             largest = max(largest, range.upperBound - 1)
