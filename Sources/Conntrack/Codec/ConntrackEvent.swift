@@ -53,7 +53,13 @@ public struct ConntrackEvent: Sendable {
         portID = message.word(at: 12, as: UInt32.self)
         flow = Flow(
             original: Tuple(
-                source: .zero, destination: .zero, key: ProtocolKey(raw: 0), protocolNumber: 0, family: .ipv4))
+                source: .zero,
+                destination: .zero,
+                key: ProtocolKey(raw: 0),
+                protocolNumber: 0,
+                family: .ipv4
+            )
+        )
         try FlowDecoder.decode(message, end: byteCount, into: &flow)
     }
 }

@@ -49,7 +49,9 @@ enum FlowDecoder {
 
     /// The attributes that few messages carry.
     private static func decodeRare(
-        _ reader: AttributeReader, _ family: AddressFamily, into flow: inout Flow
+        _ reader: AttributeReader,
+        _ family: AddressFamily,
+        into flow: inout Flow
     ) throws(MessageDefect) {
         switch reader.type {
         case MessageAttribute.zone:
@@ -117,7 +119,8 @@ enum FlowDecoder {
 
     /// Decodes protocol number and key; false if the number is missing.
     private static func decodeKey(
-        _ outer: AttributeReader, into tuple: inout Tuple
+        _ outer: AttributeReader,
+        into tuple: inout Tuple
     ) throws(MessageDefect) -> Bool {
         var hasNumber = false
         var (first, second): (UInt16, UInt16) = (0, 0)
@@ -151,7 +154,8 @@ enum FlowDecoder {
     }
 
     private static func decodeProtocolInfo(
-        _ outer: AttributeReader, into flow: inout Flow
+        _ outer: AttributeReader,
+        into flow: inout Flow
     ) throws(MessageDefect) {
         var reader = outer
         while try reader.next() {
@@ -258,7 +262,8 @@ enum FlowDecoder {
     }
 
     private static func decodeSynproxy(
-        _ outer: AttributeReader, into flow: inout Flow
+        _ outer: AttributeReader,
+        into flow: inout Flow
     ) throws(MessageDefect) {
         var reader = outer
         while try reader.next() {

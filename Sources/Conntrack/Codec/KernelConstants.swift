@@ -92,7 +92,9 @@ enum ExtraAttribute {
 /// `IP_CT_TCP_FLAG_*`, those that one kernel can hand to another.
 enum TCPFlag {
     static var beLiberal: UInt8 { UInt8(IP_CT_TCP_FLAG_BE_LIBERAL) }
-    /// Window scaling, SACK, who closed first. The others describe window state that cannot be set: telling the
+    /// Window scaling, SACK, who closed first.
+    ///
+    /// The others describe window state that cannot be set: telling the
     /// kernel "an ACK was seen" without the number would make it check against 0.
     static var portable: UInt8 {
         UInt8(IP_CT_TCP_FLAG_WINDOW_SCALE | IP_CT_TCP_FLAG_SACK_PERM | IP_CT_TCP_FLAG_CLOSE_INIT)

@@ -71,13 +71,20 @@ package enum RequestEncoder {
 
         let zone = flow.zone
         putTuple(
-            MessageAttribute.originalTuple, flow.original, zoneID: zone.direction == .original ? zone.id : 0, &output)
+            MessageAttribute.originalTuple,
+            flow.original,
+            zoneID: zone.direction == .original ? zone.id : 0,
+            &output
+        )
         if zone.direction == .both, zone.id != 0 { output.put(MessageAttribute.zone, zone.id) }
         switch request {
         case .create:
             putTuple(
-                MessageAttribute.replyTuple, flow.original.inverted,
-                zoneID: zone.direction == .reply ? zone.id : 0, &output)
+                MessageAttribute.replyTuple,
+                flow.original.inverted,
+                zoneID: zone.direction == .reply ? zone.id : 0,
+                &output
+            )
             putNAT(of: flow, &output)
             putOnlyAtCreation(flow, omissions, &output)
             putChangeable(flow, omissions, status: statusForCreate(flow), &output)
@@ -93,8 +100,11 @@ package enum RequestEncoder {
     @_lifetime(output: copy output)
     package static func encodeDump(sequence: UInt32, into output: inout OutputRawSpan) -> Int {
         let start = output.beginMessage(
-            type: Netlink.messageGet, flags: Netlink.request | Netlink.dump, sequence: sequence,
-            family: Netlink.familyUnspecified)
+            type: Netlink.messageGet,
+            flags: Netlink.request | Netlink.dump,
+            sequence: sequence,
+            family: Netlink.familyUnspecified
+        )
         return output.endMessage(start)
     }
 
@@ -109,7 +119,10 @@ package enum RequestEncoder {
 
     @_lifetime(output: copy output)
     private static func putTuple(
-        _ type: UInt16, _ tuple: Tuple, zoneID: UInt16, _ output: inout OutputRawSpan
+        _ type: UInt16,
+        _ tuple: Tuple,
+        zoneID: UInt16,
+        _ output: inout OutputRawSpan
     ) {
         let family = tuple.family
         let outer = output.beginNest(type)
@@ -117,7 +130,10 @@ package enum RequestEncoder {
         let isIPv4 = family == .ipv4
         output.put(isIPv4 ? TupleAttribute.ipv4Source : TupleAttribute.ipv6Source, tuple.source, family)
         output.put(
-            isIPv4 ? TupleAttribute.ipv4Destination : TupleAttribute.ipv6Destination, tuple.destination, family)
+            isIPv4 ? TupleAttribute.ipv4Destination : TupleAttribute.ipv6Destination,
+            tuple.destination,
+            family
+        )
         output.endNest(addresses)
 
         let key = output.beginNest(TupleAttribute.protocolKey)
@@ -152,15 +168,29 @@ package enum RequestEncoder {
         // An ICMP identifier is the same for both directions; the kernel compares it for either translation.
         let source = IPProtocol.isICMP(number) ? key.icmpIdentifier : key.destinationPort
         putTranslation(
-            MessageAttribute.sourceNAT, flow.reply.destination, family, port: hasRange ? source : nil, &output)
+            MessageAttribute.sourceNAT,
+            flow.reply.destination,
+            family,
+            port: hasRange ? source : nil,
+            &output
+        )
         let destination = IPProtocol.isICMP(number) ? key.icmpIdentifier : key.sourcePort
         putTranslation(
-            MessageAttribute.destinationNAT, flow.reply.source, family, port: hasRange ? destination : nil, &output)
+            MessageAttribute.destinationNAT,
+            flow.reply.source,
+            family,
+            port: hasRange ? destination : nil,
+            &output
+        )
     }
 
     @_lifetime(output: copy output)
     private static func putTranslation(
-        _ type: UInt16, _ address: Address, _ family: AddressFamily, port: UInt16?, _ output: inout OutputRawSpan
+        _ type: UInt16,
+        _ address: Address,
+        _ family: AddressFamily,
+        port: UInt16?,
+        _ output: inout OutputRawSpan
     ) {
         let outer = output.beginNest(type)
         output.put(family == .ipv4 ? NATAttribute.ipv4Min : NATAttribute.ipv6Min, address, family)
@@ -190,7 +220,10 @@ package enum RequestEncoder {
     /// Appends what the kernel takes for new and existing entries.
     @_lifetime(output: copy output)
     private static func putChangeable(
-        _ flow: Flow, _ omissions: Omissions, status: FlowStatus, _ output: inout OutputRawSpan
+        _ flow: Flow,
+        _ omissions: Omissions,
+        status: FlowStatus,
+        _ output: inout OutputRawSpan
     ) {
         let known = flow.attributes
         output.put(MessageAttribute.timeout, flow.timeoutSeconds)
@@ -217,7 +250,9 @@ package enum RequestEncoder {
 
     @_lifetime(output: copy output)
     private static func putAdjustment(
-        _ type: UInt16, _ adjustment: Flow.SequenceAdjustment, _ output: inout OutputRawSpan
+        _ type: UInt16,
+        _ adjustment: Flow.SequenceAdjustment,
+        _ output: inout OutputRawSpan
     ) {
         let nest = output.beginNest(type)
         output.put(ExtraAttribute.correctionPosition, adjustment.correctionPosition)

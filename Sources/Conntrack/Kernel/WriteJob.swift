@@ -1,0 +1,83 @@
+/// A batch of flows to put into the kernel's table or to remove from it.
+public struct WriteJob: Sendable {
+    /// What to do with the flows.
+    public enum Kind: Sendable {
+        /// Creates each entry, or updates the one the kernel has.
+        case create
+        /// Removes each entry.
+        case delete
+    }
+
+    /// Names the job in its outcome.
+    public var id: UInt64
+    /// What to do.
+    public var kind: Kind
+    /// Packed records back to back, their timeouts set to the seconds left.
+    ///
+    /// A flow that has a master must come after it, in this job or a later one.
+    public var records: [UInt8]
+    /// How many records there are.
+    public var count: Int
+
+    /// A job of its parts.
+    public init(id: UInt64, kind: Kind, records: [UInt8], count: Int) {
+        self.id = id
+        self.kind = kind
+        self.records = records
+        self.count = count
+    }
+}
+
+/// What came of a `WriteJob`.
+///
+/// Every record is counted in exactly one of the counters or failures.
+public struct WriteOutcome: Sendable {
+    /// The step at which the kernel refused a flow.
+    public enum Stage: String, Sendable {
+        /// Creating the entry. `EEXIST` here means that another flow holds its translated addresses and ports.
+        case create
+        /// Reading the entry that the kernel has already.
+        case get
+        /// Changing that entry.
+        case update
+        /// Removing the entry.
+        case delete
+    }
+
+    /// One flow that the kernel refused.
+    public struct Failure: Sendable {
+        /// Which record of the job.
+        public var index: Int
+        /// Why.
+        public var errno: Int32
+        /// At which step.
+        public var stage: Stage
+    }
+
+    /// The job's id.
+    public var id: UInt64
+    /// New entries.
+    public var created = 0
+    /// Entries that existed and were brought up to date.
+    public var updated = 0
+    /// Entries that existed with another translation, not assured, and gave way to an assured flow.
+    public var replaced = 0
+    /// Entries that existed and were further on than the record (seen reply, assured); left as they are.
+    public var kept = 0
+    /// Entries removed.
+    public var deleted = 0
+    /// Entries to remove that were gone already.
+    public var missing = 0
+    /// Among the created: without the helper that this kernel does not have.
+    public var withoutHelper = 0
+    /// Among the created: without the master that is not in this kernel's table.
+    public var withoutMaster = 0
+    /// What the kernel refused.
+    public var failures: [Failure] = []
+    /// How long the job took.
+    public var nanoseconds: UInt64 = 0
+
+    init(id: UInt64) {
+        self.id = id
+    }
+}

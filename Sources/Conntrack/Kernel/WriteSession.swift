@@ -1,0 +1,171 @@
+internal import CNetfilter
+internal import Flow
+internal import Glibc
+internal import SystemIO
+
+/// Turns jobs into batches of requests and the kernel's answers into outcomes: the writer without its thread.
+///
+/// The kernel handles a batch inside `sendto`. It queues an answer for each failure, and for success only where one
+/// was asked for: at the last request of the batch. So after `sendto` every answer is there already, none in the queue
+/// means success, and only a full receive buffer (`ENOBUFS`) leaves anything unknown; that is asked again.
+struct WriteSession: ~Copyable, Sendable {
+    /// Requests per `sendto`; more gain nothing (DESIGN §3).
+    static let batchCountMax = 64
+    /// Rounds without any progress before the rest of a batch fails.
+    private static let fruitlessRoundCountMax = 3
+
+    /// What the kernel said to one request.
+    enum Answer {
+        case unknown
+        case success
+        case entry(Flow)
+        case failure(Int32)
+    }
+
+    private let socket: NetlinkSocket
+    private let sendBuffer: SendBuffer
+    private let receiveBuffer: ReceiveBuffer
+    private var sequence: UInt32 = 0
+    private var answers: [Answer] = Array(repeating: .unknown, count: batchCountMax)
+
+    private init(_ socket: consuming NetlinkSocket) {
+        self.socket = socket
+        sendBuffer = SendBuffer(byteCount: RequestEncoder.encodedByteCountMax * Self.batchCountMax)
+        receiveBuffer = ReceiveBuffer(byteCount: 65_536)
+    }
+
+    /// Opens the session in the calling thread's network namespace.
+    static func open() throws(SystemError) -> WriteSession {
+        let socket = try NetlinkSocket.open(purpose: "conntrack writer")
+        // Answers without the request in them: they are numbered.
+        try socket.setNetlinkOption(NETLINK_CAP_ACK, "setsockopt(NETLINK_CAP_ACK)", to: 1)
+        // An entry in answer to a get takes a few KiB of the buffer, whatever its length.
+        _ = try socket.setReceiveBuffer(byteCount: 1 << 20)
+        try socket.bind()
+        return WriteSession(socket)
+    }
+
+    var portID: UInt32 { socket.portID }
+
+    /// Does the job, whatever the kernel answers.
+    mutating func perform(_ job: WriteJob) -> WriteOutcome {
+        let start = MonotonicClock.nanoseconds()
+        var outcome = WriteOutcome(id: job.id)
+        var waiting: [WriteItem] = []
+        var retries: [WriteItem] = []
+        let span = job.records.span
+        // Bytes hold any pattern, and every field is checked as it is read.
+        let records = unsafe span.bytes
+        var (index, offset) = (0, 0)
+        while true {
+            // What the kernel answered with "again, but differently" goes first, new flows fill up the batch.
+            while waiting.count < Self.batchCountMax, index < job.count {
+                let record = FlowRecordView(records.extracting(offset...))
+                waiting.append(WriteItem(index: index, flow: record.flow, kind: job.kind))
+                index += 1
+                offset += record.byteCount
+            }
+            if waiting.isEmpty { break }
+            exchange(waiting)
+            retries.removeAll(keepingCapacity: true)
+            for position in waiting.indices {
+                if let next = waiting[position].following(answers[position], &outcome) { retries.append(next) }
+            }
+            swap(&waiting, &retries)
+        }
+        outcome.nanoseconds = MonotonicClock.nanoseconds() - start
+        return outcome
+    }
+
+    /// Sends the requests and fills in `answers`, one for each item.
+    private mutating func exchange(_ items: [WriteItem]) {
+        for position in items.indices { answers[position] = .unknown }
+        var unknownCount = items.count
+        var fruitlessRoundCount = 0
+        while unknownCount > 0 {
+            let base = sequence
+            guard let last = items.indices.last(where: { answers[$0].isUnknown }) else { return }
+            sequence &+= UInt32(items.count)
+            do throws(SystemError) {
+                let byteCount = encode(items, base: base, last: last)
+                try socket.send(sendBuffer.bytes(to: byteCount))
+                try receiveAnswers(base: base, last: last, count: items.count)
+            } catch {
+                fail(items, error.errno)
+                return
+            }
+            let stillUnknown = items.indices.count { answers[$0].isUnknown }
+            fruitlessRoundCount = stillUnknown < unknownCount ? 0 : fruitlessRoundCount + 1
+            unknownCount = stillUnknown
+            if fruitlessRoundCount == Self.fruitlessRoundCountMax { fail(items, ENOBUFS) }
+        }
+    }
+
+    private mutating func fail(_ items: [WriteItem], _ number: Int32) {
+        for position in items.indices where answers[position].isUnknown { answers[position] = .failure(number) }
+    }
+
+    private func encode(_ items: [WriteItem], base: UInt32, last: Int) -> Int {
+        sendBuffer.write { output in
+            for position in items.indices where answers[position].isUnknown {
+                let item = items[position]
+                _ = RequestEncoder.encode(
+                    item.request,
+                    of: item.flow,
+                    omitting: item.omissions,
+                    sequence: base &+ UInt32(position),
+                    isAcknowledged: position == last,
+                    into: &output
+                )
+            }
+        }
+    }
+
+    /// Reads answers until the last request's, or until none is left.
+    private mutating func receiveAnswers(base: UInt32, last: Int, count: Int) throws(SystemError) {
+        var hasOverrun = false
+        while answers[last].isUnknown {
+            switch try socket.receive(into: receiveBuffer) {
+            case .wouldBlock:
+                // The last answer is among the lost ones. All is asked again, except that a kernel that refuses the
+                // sender as such (EPERM) answers the first request only.
+                if case .failure(EPERM) = answers[0] { throw SystemError(call: "sendto", errno: EPERM) }
+                return
+            case .overrun:
+                hasOverrun = true
+            case .bytes(let byteCount):
+                takeAnswers(byteCount: byteCount, base: base, count: count)
+            }
+        }
+        if hasOverrun { return }
+        for position in 0..<count where answers[position].isUnknown { answers[position] = .success }
+    }
+
+    private mutating func takeAnswers(byteCount: Int, base: UInt32, count: Int) {
+        // Copied out and in: the span borrows the whole session.
+        var taken = answers
+        answers = []
+        var messages = MessageReader(receiveBuffer.bytes(from: 0, to: byteCount))
+        while (try? messages.next()) == true {
+            let position = Int(messages.sequence &- base)
+            guard position < count else { continue }
+            if messages.type == Netlink.error {
+                let number = messages.errorNumber
+                if number != 0 {
+                    taken[position] = .failure(number)
+                } else if taken[position].isUnknown {
+                    taken[position] = .success
+                }
+            } else if let event = try? ConntrackEvent(decoding: messages.message) {
+                taken[position] = .entry(event.flow)
+            }
+        }
+        answers = taken
+    }
+}
+
+extension WriteSession.Answer {
+    var isUnknown: Bool {
+        if case .unknown = self { true } else { false }
+    }
+}
