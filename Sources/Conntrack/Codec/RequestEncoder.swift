@@ -81,7 +81,7 @@ package enum RequestEncoder {
         case .create:
             putTuple(
                 MessageAttribute.replyTuple,
-                flow.original.inverted,
+                replyBeforeNAT(of: flow),
                 zoneID: zone.direction == .reply ? zone.id : 0,
                 &output
             )
@@ -106,6 +106,16 @@ package enum RequestEncoder {
             family: Netlink.familyUnspecified
         )
         return output.endMessage(start)
+    }
+
+    /// The reply tuple as it was before NAT, which the kernel works out from it and the ranges.
+    ///
+    /// GRE keys go in translated: the kernel refuses to translate them by itself outside of PPTP's helper, but keeps
+    /// what it finds (`nf_nat_l4proto_unique_tuple`).
+    private static func replyBeforeNAT(of flow: Flow) -> Tuple {
+        var tuple = flow.original.inverted
+        if tuple.protocolNumber == IPProtocol.gre { tuple.key = flow.reply.key }
+        return tuple
     }
 
     private static func statusForCreate(_ flow: Flow) -> FlowStatus {
@@ -165,8 +175,11 @@ package enum RequestEncoder {
         let (number, key) = (flow.original.protocolNumber, flow.reply.key)
         let hasRange = IPProtocol.hasPorts(number) || IPProtocol.isICMP(number)
         let family = flow.original.family
-        // An ICMP identifier is the same for both directions; the kernel compares it for either translation.
-        let source = IPProtocol.isICMP(number) ? key.icmpIdentifier : key.destinationPort
+        // The kernel translates the destination first. An ICMP identifier is the same in both directions, so it must
+        // still be the original one then, or the entry would be marked as translated both ways.
+        let isICMP = IPProtocol.isICMP(number)
+        let source = isICMP ? key.icmpIdentifier : key.destinationPort
+        let destination = isICMP ? flow.original.key.icmpIdentifier : key.sourcePort
         putTranslation(
             MessageAttribute.sourceNAT,
             flow.reply.destination,
@@ -174,7 +187,6 @@ package enum RequestEncoder {
             port: hasRange ? source : nil,
             &output
         )
-        let destination = IPProtocol.isICMP(number) ? key.icmpIdentifier : key.sourcePort
         putTranslation(
             MessageAttribute.destinationNAT,
             flow.reply.source,
