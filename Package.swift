@@ -29,7 +29,6 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
         .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
         .package(url: "https://github.com/swhitty/FlyingFox", exact: "0.27.1"),
-        .package(url: "https://github.com/LebJe/TOMLKit", exact: "0.6.0"),
     ],
     targets: [
         // What the operating system gives.
@@ -51,11 +50,7 @@ let package = Package(
         // The edges: kernel, network, files, operators.
         .target(name: "Conntrack", dependencies: ["CNetfilter", "SystemIO", "Flow"], swiftSettings: product),
         .target(name: "Link", dependencies: ["SystemIO", "CLinux"], swiftSettings: product),
-        .target(
-            name: "Configuration",
-            dependencies: ["Policy", "Flow", .product(name: "TOMLKit", package: "TOMLKit")],
-            swiftSettings: product
-        ),
+        .target(name: "Configuration", dependencies: ["Policy", "SystemIO", "Flow"], swiftSettings: product),
         .target(name: "Control", dependencies: ["Flow"], swiftSettings: product),
         .target(
             name: "Daemon",
@@ -97,12 +92,16 @@ let package = Package(
         .testTarget(name: "TakeoverTests", dependencies: ["Takeover"], swiftSettings: strict),
         .testTarget(
             name: "ConntrackTests",
-            dependencies: ["Conntrack", "CNetfilter", "Flow"],
+            dependencies: ["Conntrack", "CNetfilter", "SystemIO", "Flow"],
             swiftSettings: strict
         ),
         .testTarget(name: "SystemIOTests", dependencies: ["SystemIO"], swiftSettings: strict),
         .testTarget(name: "LinkTests", dependencies: ["Link", "SystemIO"], swiftSettings: strict),
-        .testTarget(name: "ConfigurationTests", dependencies: ["Configuration"], swiftSettings: strict),
+        .testTarget(
+            name: "ConfigurationTests",
+            dependencies: ["Configuration", "Policy", "SystemIO"],
+            swiftSettings: strict
+        ),
         .testTarget(name: "ControlTests", dependencies: ["Control"], swiftSettings: strict),
         .testTarget(name: "DaemonTests", dependencies: ["Daemon"], swiftSettings: strict),
         .testTarget(name: "TidyTests", swiftSettings: strict),

@@ -1,0 +1,105 @@
+import Configuration
+import Glibc
+import Policy
+import SystemIO
+import Testing
+
+@Suite("Valid configurations")
+struct ConfigurationTests {
+    @Test("What is not set has its default")
+    func defaults() throws {
+        let configuration = try parse(minimalText)
+        #expect(configuration.nodeName == "router")
+        #expect(configuration.syncLink.interface == "eth2")
+        #expect(configuration.syncLink.port == 3780)
+        #expect(try configuration.syncLink.transport == .multicast(group: HostAddress(parsing: "225.0.0.50")))
+        #expect(configuration.kernel.eventBufferByteCount == 8 << 20)
+        #expect(configuration.kernel.eventBufferByteCountMax == 64 << 20)
+        #expect(configuration.replicate.protocols.numbers == [1, 6, 17, 33, 47, 58, 132, 136])
+        #expect(configuration.replicate.ignoredNetworks.map(\.description) == ["127.0.0.0/8", "::1/128"])
+        #expect(configuration.controlSocketPath == "/run/flowsync/control.sock")
+    }
+
+    @Test("Every key is taken over")
+    func everyKey() throws {
+        let configuration = try parse(
+            """
+            [node]
+            name = "r1"
+            [sync]
+            insecure = true
+            [[sync.link]]
+            transport = "udp"
+            interface = "bond0.100"
+            local = "2001:db8::1"
+            peers = ["2001:db8::2", "2001:db8::3"]
+            port = 65535
+            [kernel]
+            event-buffer = "64 KiB"
+            event-buffer-max = "1GiB"
+            [replicate]
+            protocols = ["tcp", "icmpv6"]
+            ignore-addresses = ["10.0.0.0/8", "2001:db8::53"]
+            [control]
+            socket = "/tmp/r1.sock"
+            """
+        )
+        #expect(configuration.nodeName == "r1")
+        let peers = [try HostAddress(parsing: "2001:db8::2"), try HostAddress(parsing: "2001:db8::3")]
+        let transport = SyncLinkSettings.Transport.udp(local: try HostAddress(parsing: "2001:db8::1"), peers: peers)
+        let link = SyncLinkSettings(transport: transport, interface: "bond0.100", port: 65_535)
+        #expect(configuration.syncLink == link)
+        #expect(configuration.kernel.eventBufferByteCount == 65_536)
+        #expect(configuration.kernel.eventBufferByteCountMax == 1 << 30)
+        #expect(configuration.replicate.protocols == ProtocolSet([6, 58]))
+        #expect(
+            configuration.replicate.policy.ignoredNetworks.map(\.description) == ["10.0.0.0/8", "2001:db8::53/128"]
+        )
+        #expect(configuration.controlSocketPath == "/tmp/r1.sock")
+    }
+
+    @Test("Other spellings of TOML mean the same")
+    func spellings() throws {
+        let inline = """
+            sync = { insecure = true, link = [ { transport = "multicast", interface = 'eth2', group = "225.0.0.50" } ] }
+            """
+        #expect(try parse(inline) == parse(minimalText))
+        let dotted = """
+            sync . insecure = true # yes
+            sync."link" = [
+              # the only one
+              { transport = "multi\\u0063ast", interface = "\\u0065th2", group = "225.0.0.50" }
+            ]
+            replicate.ignore-addresses = [ "127.0.0.0/8",
+               '::1/128', ]\r\n
+            """
+        #expect(try parse(dotted) == parse(minimalText))
+    }
+
+    @Test("A large event-buffer alone lifts the limit it may grow to")
+    func eventBufferAlone() throws {
+        let configuration = try parse("kernel.event-buffer = \"128 MiB\"\n" + minimalText)
+        #expect(configuration.kernel.eventBufferByteCount == 128 << 20)
+        #expect(configuration.kernel.eventBufferByteCountMax == 128 << 20)
+    }
+
+    @Test("Empty lists of ignored addresses are the operator's choice")
+    func nothingIgnored() throws {
+        let configuration = try parse("replicate.ignore-addresses = []\n" + minimalText)
+        #expect(configuration.replicate.ignoredNetworks.isEmpty)
+    }
+
+    @Test("The host name of this machine is the default node name, and a missing file has its own message")
+    func load() throws {
+        let path = "/tmp/flowsync-configuration-test-\(WallClock.nanoseconds()).toml"
+        #expect {
+            try Configuration.load(path: path)
+        } throws: { error in
+            "\(error)" == "\(path): cannot be read: open \(path): No such file or directory (ENOENT)"
+        }
+        try SystemFile.writeAtomically(Array(minimalText.utf8), to: path, mode: 0o600)
+        defer { unlink(path) }
+        let hostName = String(decoding: try SystemFile.read("/proc/sys/kernel/hostname").dropLast(), as: UTF8.self)
+        #expect(try Configuration.load(path: path).nodeName == hostName)
+    }
+}
