@@ -87,7 +87,7 @@ public struct IPAddress: Hashable, Sendable, BitwiseCopyable, CustomStringConver
     }
 
     /// Whether the kernel wants an interface index beside it: link scope, as a host (fe80::/10) or group (ff02::/16).
-    private var needsScope: Bool {
+    var needsScope: Bool {
         family == .v6 && (isLinkLocal || (isMulticast && byte(at: 1) & 0x0f <= 2))
     }
 
