@@ -20,6 +20,8 @@ package enum RequestEncoder {
         case get
         /// The end of the existing entry.
         case delete
+        /// No request: the message by which a kernel would tell of the flow, translated tuples and all.
+        case description
     }
 
     /// Attributes left out of a request after the kernel refused it.
@@ -62,7 +64,7 @@ package enum RequestEncoder {
         case .create:
             type = Netlink.messageNew
             flags |= Netlink.create | Netlink.exclusive
-        case .update: type = Netlink.messageNew
+        case .update, .description: type = Netlink.messageNew
         case .get: type = Netlink.messageGet
         case .delete: type = Netlink.messageDelete
         }
@@ -87,11 +89,20 @@ package enum RequestEncoder {
             )
             putNAT(of: flow, &output)
             putOnlyAtCreation(flow, omissions, &output)
-            putChangeable(flow, omissions, status: statusForCreate(flow), &output)
+            putChangeable(flow, omissions, request, &output)
         case .update:
-            putChangeable(flow, omissions, status: statusForUpdate(flow), &output)
+            putChangeable(flow, omissions, request, &output)
         case .get, .delete:
             break
+        case .description:
+            putTuple(
+                MessageAttribute.replyTuple,
+                flow.reply,
+                zoneID: zone.direction == .reply ? zone.id : 0,
+                &output
+            )
+            putOnlyAtCreation(flow, omissions, &output)
+            putChangeable(flow, omissions, request, &output)
         }
         return output.endMessage(start)
     }
@@ -118,13 +129,14 @@ package enum RequestEncoder {
         return tuple
     }
 
-    private static func statusForCreate(_ flow: Flow) -> FlowStatus {
-        flow.status.subtracting(.ownedByKernel).union(.confirmed)
-    }
-
-    /// `IPS_EXPECTED` and `IPS_CONFIRMED` must match the entry's or the kernel answers EBUSY.
-    private static func statusForUpdate(_ flow: Flow) -> FlowStatus {
-        statusForCreate(flow).union(flow.status.intersection(.expected))
+    /// The status bits that the kernel takes: some are its own, and some must match the entry's or it answers EBUSY.
+    private static func status(of flow: Flow, for request: Request) -> FlowStatus {
+        let settable = flow.status.subtracting(.ownedByKernel).union(.confirmed)
+        return switch request {
+        case .update: settable.union(flow.status.intersection(.expected))
+        case .description: flow.status
+        default: settable
+        }
     }
 
     @_lifetime(output: copy output)
@@ -234,16 +246,19 @@ package enum RequestEncoder {
     private static func putChangeable(
         _ flow: Flow,
         _ omissions: Omissions,
-        status: FlowStatus,
+        _ request: Request,
         _ output: inout OutputRawSpan
     ) {
         let known = flow.attributes
-        output.put(MessageAttribute.timeout, flow.timeoutSeconds)
+        // A record's seconds left are set just before a commit, whether or not the kernel told them.
+        if request != .description || known.contains(.timeout) {
+            output.put(MessageAttribute.timeout, flow.timeoutSeconds)
+        }
         if known.contains(.status), !omissions.contains(.status) {
-            output.put(MessageAttribute.status, UInt32(status.rawValue))
+            output.put(MessageAttribute.status, UInt32(status(of: flow, for: request).rawValue))
         }
         if known.contains(.mark) { output.put(MessageAttribute.mark, flow.mark) }
-        putProtocolInfo(flow, &output)
+        putProtocolInfo(flow, request, &output)
         if known.contains(.labels), !omissions.contains(.labels) {
             output.putSixteenBytes(MessageAttribute.labels, low: flow.labels.low, high: flow.labels.high)
         }
@@ -274,11 +289,11 @@ package enum RequestEncoder {
     }
 
     @_lifetime(output: copy output)
-    private static func putProtocolInfo(_ flow: Flow, _ output: inout OutputRawSpan) {
+    private static func putProtocolInfo(_ flow: Flow, _ request: Request, _ output: inout OutputRawSpan) {
         switch flow.original.protocolNumber {
         case IPProtocol.tcp:
             let outer = output.beginNest(MessageAttribute.protocolInfo)
-            putTCP(flow, &output)
+            putTCP(flow, request, &output)
             output.endNest(outer)
         case IPProtocol.sctp where flow.attributes.contains(.protocolState):
             let outer = output.beginNest(MessageAttribute.protocolInfo)
@@ -301,17 +316,17 @@ package enum RequestEncoder {
         }
     }
 
-    /// Appends the TCP state, with both directions liberal about windows.
+    /// Appends the TCP state; in requests with both directions liberal about windows.
     ///
     /// The kernel's window state cannot be set: without BE_LIBERAL the first packets after a commit would be judged
     /// against windows of 0, and after an update against those of the time before the flow moved away.
     @_lifetime(output: copy output)
-    private static func putTCP(_ flow: Flow, _ output: inout OutputRawSpan) {
+    private static func putTCP(_ flow: Flow, _ request: Request, _ output: inout OutputRawSpan) {
         let known = flow.attributes
         let nest = output.beginNest(ProtocolInfoAttribute.tcp)
         if known.contains(.protocolState) {
             output.put(ProtocolInfoAttribute.tcpState, flow.protocolState)
-        } else if !flow.status.isDisjoint(with: [.assured, .offload, .hardwareOffload]) {
+        } else if !flow.status.isDisjoint(with: [.assured, .offload, .hardwareOffload]), request != .description {
             // Messages of offloaded flows leave the state out, and only established flows are offloaded.
             output.put(ProtocolInfoAttribute.tcpState, TCPState.established.rawValue)
         }
@@ -319,15 +334,27 @@ package enum RequestEncoder {
             output.put(ProtocolInfoAttribute.tcpWindowScaleOriginal, flow.tcp.windowScaleOriginal)
             output.put(ProtocolInfoAttribute.tcpWindowScaleReply, flow.tcp.windowScaleReply)
         }
-        let flags =
-            known.contains(.tcpFlags) ? (flow.tcp.flagsOriginal, flow.tcp.flagsReply) : (UInt8(0), UInt8(0))
-        // struct nf_ct_tcp_flags: flags, mask.
-        let mask = TCPFlag.beLiberal | (known.contains(.tcpFlags) ? TCPFlag.portable : 0)
-        let original = flags.0 & TCPFlag.portable | TCPFlag.beLiberal
-        output.put(ProtocolInfoAttribute.tcpFlagsOriginal, UInt16(original) << 8 | UInt16(mask))
-        let reply = flags.1 & TCPFlag.portable | TCPFlag.beLiberal
-        output.put(ProtocolInfoAttribute.tcpFlagsReply, UInt16(reply) << 8 | UInt16(mask))
+        // struct nf_ct_tcp_flags: flags, mask. The kernel changes what the mask names, and leaves it 0 itself.
+        let hasFlags = known.contains(.tcpFlags)
+        let (original, reply) = hasFlags ? (flow.tcp.flagsOriginal, flow.tcp.flagsReply) : (0, 0)
+        if request != .description {
+            let mask = TCPFlag.beLiberal | (hasFlags ? TCPFlag.portable : 0)
+            putTCPFlags(
+                original & TCPFlag.portable | TCPFlag.beLiberal,
+                reply & TCPFlag.portable | TCPFlag.beLiberal,
+                mask: mask,
+                &output
+            )
+        } else if hasFlags {
+            putTCPFlags(original, reply, mask: 0, &output)
+        }
         output.endNest(nest)
+    }
+
+    @_lifetime(output: copy output)
+    private static func putTCPFlags(_ original: UInt8, _ reply: UInt8, mask: UInt8, _ output: inout OutputRawSpan) {
+        output.put(ProtocolInfoAttribute.tcpFlagsOriginal, UInt16(original) << 8 | UInt16(mask))
+        output.put(ProtocolInfoAttribute.tcpFlagsReply, UInt16(reply) << 8 | UInt16(mask))
     }
 }
 

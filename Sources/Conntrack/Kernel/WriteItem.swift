@@ -20,11 +20,10 @@ struct WriteItem {
     let index: Int
     /// The flow as it should be.
     let flow: Flow
-    /// The request to send next.
-    private(set) var request: RequestEncoder.Request
+    /// The step it has come to.
+    private var stage: WriteOutcome.Stage
     /// What the kernel has refused and the flow can live without.
     private(set) var omissions: RequestEncoder.Omissions = []
-    private let kind: WriteJob.Kind
     private var requestCount = 1
     private var isReplacing = false
     private var wasNotFound = false
@@ -33,14 +32,23 @@ struct WriteItem {
     init(index: Int, flow: Flow, kind: WriteJob.Kind) {
         self.index = index
         self.flow = flow
-        self.kind = kind
-        request = kind == .create ? .create : .delete
+        stage = kind == .create ? .create : .delete
+    }
+
+    /// The request to send.
+    var request: RequestEncoder.Request {
+        switch stage {
+        case .create: .create
+        case .get: .get
+        case .update: .update
+        case .delete: .delete
+        }
     }
 
     /// The item with its next request; nil if it is settled, and then counted in `outcome`.
     func following(_ answer: WriteSession.Answer, _ outcome: inout WriteOutcome) -> WriteItem? {
         let next: WriteItem?
-        switch (request, answer) {
+        switch (stage, answer) {
         case (.create, .failure(let number)): next = afterCreate(number, &outcome)
         case (.create, _): next = created(&outcome)
         case (.get, .entry(let entry)): next = compared(with: entry, &outcome)
@@ -132,23 +140,16 @@ struct WriteItem {
     }
 
     private func retrying(
-        _ request: RequestEncoder.Request,
+        _ stage: WriteOutcome.Stage,
         omitting omissions: RequestEncoder.Omissions = []
     ) -> WriteItem {
         var next = self
-        next.request = request
+        next.stage = stage
         next.omissions.formUnion(omissions)
         return next
     }
 
     private func failed(_ number: Int32, _ outcome: inout WriteOutcome) -> WriteItem? {
-        let stage: WriteOutcome.Stage =
-            switch request {
-            case .create: .create
-            case .get: .get
-            case .update: .update
-            case .delete: .delete
-            }
         outcome.failures.append(WriteOutcome.Failure(index: index, errno: number, stage: stage))
         return nil
     }
