@@ -67,6 +67,9 @@ public struct FlowRecordView: ~Escapable {
         )
     }
 
+    /// Whether the flow was expected by another one.
+    public var hasMaster: Bool { sections.contains(.master) }
+
     /// The conntrack zone.
     public var zone: Zone {
         guard let start = offset(of: .zone) else { return .standard }

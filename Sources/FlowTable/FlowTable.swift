@@ -51,6 +51,15 @@ public struct FlowTable: ~Copyable {
         record(at: slot).flow
     }
 
+    /// Appends a flow's record to a list of records, with the given seconds left.
+    public func appendRecord(at slot: Slot, timeoutSeconds: UInt32, to records: inout [UInt8]) {
+        let view = record(at: slot)
+        let start = records.count
+        records.reserveCapacity(start + view.byteCount)
+        for offset in 0..<view.byteCount { records.append(view.bytes.word(at: offset, as: UInt8.self)) }
+        for byte in 0..<4 { records[start + 8 + byte] = UInt8(truncatingIfNeeded: timeoutSeconds >> (8 * byte)) }
+    }
+
     /// Adds a flow that is not there; returns its slot, alive, with a fresh header.
     public mutating func insert(_ record: RawSpan, of identity: FlowIdentity) -> Slot {
         let hash = UInt32(truncatingIfNeeded: identity.hash(seed: seed))

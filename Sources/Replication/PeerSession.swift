@@ -123,6 +123,8 @@ public struct PeerStatus: Sendable {
     public var synchronisedSince: Instant?
     /// Whether it has asked for this node's state and gets every change.
     public var isMember: Bool
+    /// It has received every datagram of this node up to this one.
+    public var acknowledgedSequence: UInt64
     /// Flows in its internal cache, as it says.
     public var announcedFlowCount: UInt32
 }

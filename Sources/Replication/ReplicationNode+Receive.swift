@@ -151,6 +151,9 @@ extension ReplicationNode {
             switch MessageKind(rawValue: message.kind) {
             case .upsert where isSequenced:
                 applyUpsert(body, origin, header, now: now, internalCache, &externalCache)
+            case .delete where isSequenced && role == .primary && takeoverNumber > header.takeoverNumber:
+                // Its kernel tears down what this node has taken over, or is about to.
+                received.refused += 1
             case .delete where isSequenced:
                 let outcome = externalCache.delete(body, from: origin, now: now, tombstones: &tombstones) {
                     outranks(header, index, owner: $0)

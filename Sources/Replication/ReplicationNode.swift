@@ -52,6 +52,8 @@ public struct ReplicationNode: ~Copyable {
     public static let heartbeatMilliseconds: UInt64 = 250
     /// Silence after which a peer counts as gone: eight heartbeats.
     public static let peerTimeoutMilliseconds: UInt64 = 2_000
+    /// Datagrams that may be under way unacknowledged.
+    public static let inFlightCountMax = Int(SendLog.datagramCountMax)
     static let requestRepeatMilliseconds: UInt64 = 250
     static let ackDelayMilliseconds: UInt64 = 1
     static let sweepSlotCountMax = 16_384
@@ -83,6 +85,8 @@ public struct ReplicationNode: ~Copyable {
     public var sent: SendCounters { sender.counters }
     /// Flows that wait to be sent.
     public var queuedCount: Int { sender.queuedCount }
+    /// The last sequenced datagram's number.
+    public var sentSequence: UInt64 { sender.log.next - 1 }
     /// Datagrams that are not yet acknowledged by all.
     public var inFlightCount: Int { sender.log.inFlightCount }
     /// Whether a transfer of the whole state to some peer is under way.
@@ -96,7 +100,8 @@ public struct ReplicationNode: ~Copyable {
                 name: peer.displayName, nodeID: peer.nodeID, epoch: peer.epoch, isUp: peer.isUp, role: peer.role,
                 isClaiming: peer.isClaiming, takeoverNumber: peer.takeoverNumber, lastHeard: peer.lastHeard,
                 synchronisedSince: peer.synchronisedSince,
-                isMember: sender.members & 1 << UInt64(index) != 0, announcedFlowCount: peer.announcedFlowCount)
+                isMember: sender.members & 1 << UInt64(index) != 0, acknowledgedSequence: peer.ackedThrough,
+                announcedFlowCount: peer.announcedFlowCount)
         }
     }
 
@@ -132,6 +137,19 @@ public struct ReplicationNode: ~Copyable {
         self.role = role
         sender.setClaiming(role.claimsFlows, cache: &internalCache)
         heartbeatDueAt = now
+    }
+
+    /// Whether the peer with this index alone decides what becomes of its flows: it lives, announces them, and this node
+    /// has not taken them over.
+    public func isOwning(_ owner: UInt16) -> Bool {
+        guard Int(owner) < peers.count else { return false }
+        let peer = peers[Int(owner)]
+        return peer.isUp && peer.isClaiming && !(role == .primary && takeoverNumber > peer.takeoverNumber)
+    }
+
+    /// Forgets what waits to be sent or acknowledged, because the caller is about to empty the internal cache.
+    public mutating func abandonPending(now: Instant, internalCache: inout InternalCache) {
+        sender.abandonPending(now: now, cache: &internalCache)
     }
 
     /// Asks every peer for its whole state.

@@ -237,6 +237,13 @@ struct Sender: ~Copyable {
         }
     }
 
+    /// Forgets what is queued and under way; a transfer starts anew.
+    mutating func abandonPending(now: Instant, cache: inout InternalCache) {
+        let requests = transfer?.requests
+        dropEverything(&cache)
+        for request in requests ?? [] { beginTransfer(for: request, now: now) }
+    }
+
     private mutating func dropEverything(_ cache: inout InternalCache) {
         while let slot = queue.first {
             queue.removeFirst()

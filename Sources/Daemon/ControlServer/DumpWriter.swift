@@ -1,0 +1,45 @@
+import Control
+import Flow
+
+/// Turns chunks of packed records into the lines of a dump.
+final class DumpWriter {
+    private let format: DumpFormat
+    private let cache: CacheSelection
+
+    /// A writer for one dump.
+    init(_ format: DumpFormat, cache: CacheSelection) {
+        self.format = format
+        self.cache = cache
+    }
+
+    /// The lines of a chunk's records.
+    ///
+    /// - Throws: `DumpStream.Interruption`, if the chunk is not whole records, each with its age: a defect of the engine.
+    func text(of chunk: DumpChunk) throws(DumpStream.Interruption) -> [UInt8] {
+        var output: [UInt8] = []
+        output.reserveCapacity(chunk.activeSeconds.count * 200)
+        var offset = 0
+        for activeSeconds in chunk.activeSeconds {
+            // SAFETY: `bytes` reads the array's elements as they are, and every byte is a valid UInt8.
+            let rest = unsafe chunk.records.span.bytes.extracting(offset...)
+            let byteCount: Int
+            do {
+                byteCount = try FlowRecord.validate(rest)
+            } catch {
+                throw DumpStream.Interruption(description: "internal error: malformed record in a dump: \(error)")
+            }
+            append(FlowRecordView(rest).flow, activeSeconds: activeSeconds, to: &output)
+            offset += byteCount
+        }
+        return output
+    }
+
+    private func append(_ flow: Flow, activeSeconds: UInt32, to output: inout [UInt8]) {
+        switch format {
+        case .json:
+            FlowJSON.append(flow, activeSeconds: activeSeconds, to: &output)
+        case .text:
+            FlowJSON.append(flow, activeSeconds: activeSeconds, to: &output)
+        }
+    }
+}

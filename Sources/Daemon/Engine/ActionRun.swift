@@ -1,0 +1,117 @@
+internal import Conntrack
+internal import Control
+internal import Flow
+internal import FlowTable
+internal import Replication
+internal import Takeover
+
+/// An operator's command while it is being done: what is left to do, and what was done so far.
+struct ActionRun {
+    /// One step, as the operator sees it.
+    enum Phase {
+        /// Take the role.
+        case changeRole(NodeRole)
+        /// Put the external cache into the kernel; flows that are there leave the external cache if it takes over.
+        case commit(takesOver: Bool)
+        /// Take in what the kernel says of the writes, so that the internal cache equals its table.
+        case followEvents
+        /// Say how many flows go to the peers.
+        case announce
+        /// Wait until a peer is primary and its whole state is here.
+        case awaitPrimary
+        /// Delete flows in the kernel: those released, or all.
+        case delete(onlyReleased: Bool)
+        /// Read the kernel's table.
+        case reconcile
+        /// Ask the peers for their state and wait for it.
+        case resyncPeers
+        /// Send the internal cache to the peers and wait for it.
+        case push
+        /// Empty the internal cache.
+        case flushInternal
+        /// Empty the external cache.
+        case flushExternal
+
+        var name: String {
+            switch self {
+            case .changeRole(let role): role.claimsFlows ? "claim" : "release"
+            case .commit: "commit"
+            case .followEvents: "take over"
+            case .announce: "announce"
+            case .awaitPrimary: "ask primary"
+            case .delete(let onlyReleased): onlyReleased ? "purge" : "delete"
+            case .reconcile: "read kernel"
+            case .resyncPeers: "ask peers"
+            case .push: "send"
+            case .flushInternal, .flushExternal: "flush"
+            }
+        }
+
+        /// Whether a newer role command may cut it short.
+        var givesWay: Bool {
+            switch self {
+            case .awaitPrimary, .delete(onlyReleased: true), .resyncPeers, .push: true
+            default: false
+            }
+        }
+    }
+
+    /// Records per job for the writer: enough to keep it busy, few enough to hear from it every few milliseconds.
+    static let recordCountMaxPerJob = 512
+    /// Jobs handed to the writer ahead.
+    static let jobCountMax = 8
+
+    let name: String
+    let answer: CheckedContinuation<EngineReply, Never>?
+    var phases: [Phase]
+    var report: ActionReport
+    /// A newer role command waits: phases that give way end now.
+    var isSuperseded = false
+
+    // Of the phase at hand.
+    var startedAt: Instant?
+    var step = StepReport(name: "")
+    var order: CommitOrder?
+    var position: Slot?
+    var isHandedOut = false
+    var expiredCount = 0
+    var jobs: [UInt64: WriteJob] = [:]
+    var dumpCountBefore: UInt64 = 0
+
+    init(name: String, phases: [Phase], answer: CheckedContinuation<EngineReply, Never>?) {
+        self.name = name
+        self.phases = phases
+        self.answer = answer
+        report = ActionReport(action: name, succeeded: true)
+    }
+
+    /// Whether the loop should come round at once because there is more to hand out or to drain.
+    var isBusy: Bool {
+        guard let phase = phases.first else { return true }
+        switch phase {
+        case .commit, .delete: return !isHandedOut && jobs.count < Self.jobCountMax
+        case .awaitPrimary, .reconcile, .resyncPeers, .push, .followEvents: return startedAt == nil
+        case .changeRole, .announce, .flushInternal, .flushExternal: return true
+        }
+    }
+
+    /// Gets ready for the phase that is now the first.
+    mutating func beginPhase(_ phase: Phase, now: Instant, finishedDumpCount: UInt64) {
+        startedAt = now
+        step = StepReport(name: phase.name)
+        position = nil
+        isHandedOut = false
+        expiredCount = 0
+        dumpCountBefore = finishedDumpCount
+        if case .commit(let takesOver) = phase { order = CommitOrder(repeats: takesOver) }
+    }
+
+    /// Closes the phase at hand.
+    mutating func endPhase(now: Instant) {
+        if let startedAt { step.milliseconds = Double(now.nanoseconds - startedAt.nanoseconds) / 1e6 }
+        report.steps.append(step)
+        if step.failedCount > 0 { report.succeeded = false }
+        phases.removeFirst()
+        startedAt = nil
+    }
+}

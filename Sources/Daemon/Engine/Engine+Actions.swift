@@ -1,0 +1,341 @@
+internal import Conntrack
+internal import Control
+internal import Flow
+internal import FlowTable
+internal import Logging
+internal import Replication
+internal import SystemIO
+internal import Takeover
+
+extension Engine {
+    /// How long `role backup` waits for a primary to be heard with its whole state; the purge then comes later.
+    static let awaitPrimaryMilliseconds: UInt64 = 3_000
+    /// How long `resync peer` and `push` wait.
+    static let awaitPeersMilliseconds: UInt64 = 60_000
+
+    /// Answers a request, or lets it wait for its turn.
+    func receive(_ letter: Mailbox.Letter) {
+        switch letter.request {
+        case .status: letter.answer.resume(returning: .status(status(now)))
+        case .statistics: letter.answer.resume(returning: .statistics(statistics(now)))
+        case .ready: letter.answer.resume(returning: .ready(readiness(now)))
+        case .dumpChunk(let cache, let cursor, let limit):
+            letter.answer.resume(returning: .dumpChunk(dumpChunk(cache, after: cursor, limit: limit, now: now)))
+        case .role:
+            action?.isSuperseded = true
+            waiting.append(letter)
+        case .commit, .flush, .resync, .push:
+            waiting.append(letter)
+        }
+    }
+
+    private func begin(_ letter: Mailbox.Letter) -> ActionRun {
+        let (name, phases): (String, [ActionRun.Phase]) =
+            switch letter.request {
+            case .role(.primary):
+                (
+                    "role primary",
+                    [.changeRole(.primary), .commit(takesOver: true), .followEvents, .announce]
+                )
+            case .role(let role):
+                (
+                    "role \(role.rawValue)",
+                    [
+                        .changeRole(role == .backup ? .backup : role == .fault ? .fault : .unset), .awaitPrimary,
+                        .delete(onlyReleased: true),
+                    ]
+                )
+            case .commit: ("commit", [.commit(takesOver: false), .followEvents])
+            case .flush(.internal): ("flush internal", [.flushInternal])
+            case .flush(.external): ("flush external", [.flushExternal])
+            case .flush(.kernel): ("flush kernel", [.delete(onlyReleased: false), .followEvents])
+            case .resync(.kernel): ("resync kernel", [.reconcile])
+            case .resync(.peer): ("resync peer", [.resyncPeers])
+            case .push: ("push", [.push])
+            case .status, .statistics, .ready, .dumpChunk: ("", [])
+            }
+        return ActionRun(name: name, phases: phases, answer: letter.answer)
+    }
+
+    /// Goes on with the action under way, or takes the next one that waits.
+    func stepAction(_ now: Instant) {
+        while true {
+            if action == nil {
+                if !waiting.isEmpty {
+                    // Before the kernel's table is known, an action would work on half a picture.
+                    guard isReady else { return }
+                    action = begin(waiting.removeFirst())
+                    if waiting.contains(where: { $0.request.isRole }) { action?.isSuperseded = true }
+                } else if purgeWaits, isPrimaryHere {
+                    purgeWaits = false
+                    action = ActionRun(name: "purge", phases: [.delete(onlyReleased: true)], answer: nil)
+                } else {
+                    return
+                }
+            }
+            guard let phase = action?.phases.first else {
+                finishAction(now)
+                continue
+            }
+            if action?.startedAt == nil {
+                action?.beginPhase(phase, now: now, finishedDumpCount: reconciliation.finishedCount)
+                start(phase, now)
+            }
+            guard advance(phase, now) else { return }
+            action?.endPhase(now: self.now)
+        }
+    }
+
+    private func finishAction(_ now: Instant) {
+        guard let done = action else { return }
+        action = nil
+        for step in done.report.steps {
+            let failed = step.failed.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(separator: ", ")
+            logger.info(
+                """
+                \(done.name): \(step.name): \(step.count) in \(Int(step.milliseconds.rounded())) ms\
+                \(failed.isEmpty ? "" : ", failed: \(failed)")\(step.note.map { "; \($0)" } ?? "")
+                """)
+        }
+        if done.name.hasPrefix("role ") { lastTakeover = (now, done.report) }
+        done.answer?.resume(returning: .action(done.report))
+    }
+
+    /// What a phase does once, at its start.
+    private func start(_ phase: ActionRun.Phase, _ now: Instant) {
+        switch phase {
+        case .changeRole(let role): changeRole(role, now)
+        case .reconcile:
+            kernel.resyncCount += 1
+            wantDump(.command, at: now)
+        case .resyncPeers: core.node.requestResync(now: now)
+        case .push: core.node.push(now: now)
+        case .flushInternal:
+            action?.step.count = core.internalCache.count
+            core.flushInternal(now: now)
+        case .flushExternal:
+            action?.step.count = core.externalCache.count
+            core.externalCache.removeAll()
+        case .announce:
+            action?.step.count = core.node.queuedCount
+            action?.step.note = core.node.peerStatus.contains(where: \.isUp) ? nil : "no peer is up"
+        case .delete(let onlyReleased):
+            if !onlyReleased { kernel.flushCount += 1 }
+        case .commit, .followEvents, .awaitPrimary: break
+        }
+    }
+
+    /// Goes on with a phase; true when it is over.
+    private func advance(_ phase: ActionRun.Phase, _ now: Instant) -> Bool {
+        if phase.givesWay, action?.isSuperseded == true, action?.jobs.isEmpty == true {
+            action?.step.note = "cut short by a newer role command"
+            return true
+        }
+        switch phase {
+        case .changeRole, .announce, .flushInternal, .flushExternal:
+            return true
+        case .commit:
+            handOutCommit(now)
+            return action?.isHandedOut == true && action?.jobs.isEmpty == true
+        case .delete(let onlyReleased):
+            handOutDeletes(onlyReleased: onlyReleased)
+            return action?.isHandedOut == true && action?.jobs.isEmpty == true
+        case .followEvents: return followEvents()
+        case .awaitPrimary: return awaitPrimary(now)
+        case .reconcile:
+            action?.step.count = core.internalCache.count
+            return reconciliation.finishedCount > (action?.dumpCountBefore ?? 0) && !reconciliation.isReading
+                && reconciliation.dueAt == nil
+        case .resyncPeers: return awaitPeers(now)
+        case .push: return awaitPush(now)
+        }
+    }
+
+    private func changeRole(_ role: NodeRole, _ now: Instant) {
+        if role != core.node.role { roleSince = now }
+        core.setRole(role, now: now)
+        if role.claimsFlows { purgeWaits = false }
+        do {
+            try roleFile.write(role, takeoverNumber: core.node.takeoverNumber)
+        } catch {
+            action?.step.note = "the role will not outlive a restart of the daemon: \(error)"
+        }
+        if role == .primary { action?.step.note = "takeover number \(core.node.takeoverNumber)" }
+        action?.step.count = core.internalCache.count
+    }
+
+    // MARK: Writes
+
+    private func handOutCommit(_ now: Instant) {
+        while let run = action, !run.isHandedOut, run.jobs.count < ActionRun.jobCountMax {
+            let batch = action?.order?.next(
+                from: core.externalCache, countMax: ActionRun.recordCountMaxPerJob, now: now
+            ) { core.node.lastHeard($0) }
+            guard let batch else {
+                action?.isHandedOut = true
+                return
+            }
+            if batch.expiredCount > 0 {
+                let expiredCount = (action?.expiredCount ?? 0) + batch.expiredCount
+                action?.expiredCount = expiredCount
+                action?.step.note = "\(expiredCount) whose time had run out were left out"
+            }
+            guard batch.count > 0 else { continue }
+            submit(WriteJob(id: nextJobID, kind: .create, records: batch.records, count: batch.count))
+        }
+    }
+
+    private func handOutDeletes(onlyReleased: Bool) {
+        while let run = action, !run.isHandedOut, run.jobs.count < ActionRun.jobCountMax {
+            guard action?.isSuperseded != true || !onlyReleased else {
+                action?.isHandedOut = true
+                return
+            }
+            var job = WriteJob(id: nextJobID, kind: .delete, records: [], count: 0)
+            while job.count < ActionRun.recordCountMaxPerJob {
+                guard let slot = core.internalCache.table.next(after: action?.position) else {
+                    action?.isHandedOut = true
+                    break
+                }
+                action?.position = slot
+                guard !core.internalCache.table[slot].flags.contains(.dead),
+                    !onlyReleased || core.internalCache.isReleased(slot)
+                else { continue }
+                core.internalCache.table.appendRecord(at: slot, timeoutSeconds: 0, to: &job.records)
+                job.count += 1
+            }
+            if job.count > 0 { submit(job) }
+        }
+    }
+
+    private func submit(_ job: WriteJob) {
+        nextJobID += 1
+        action?.jobs[job.id] = job
+        // No more than `jobCountMax` jobs are ever out, and the writer's queue holds more than that.
+        precondition(writer.submit(job), "the kernel writer refused job \(job.id)")
+    }
+
+    /// Takes in what the writer did.
+    func receive(_ outcome: WriteOutcome) {
+        kernel.createdCount += UInt64(outcome.created)
+        kernel.updatedCount += UInt64(outcome.updated + outcome.replaced)
+        kernel.deletedCount += UInt64(outcome.deleted)
+        kernel.missingCount += UInt64(outcome.missing)
+        guard let job = action?.jobs.removeValue(forKey: outcome.id) else { return }
+        action?.step.count += job.count - outcome.failures.count
+        for failure in outcome.failures {
+            let name = SystemError.name(of: failure.errno)
+            action?.step.failed[name, default: 0] += 1
+            kernel.refused[name, default: 0] += 1
+            logLimited(
+                "refused \(name) \(failure.stage.rawValue)",
+                "the kernel refused to \(failure.stage.rawValue) a flow: \(name) (\(SystemError.text(of: failure.errno)))"
+                    + remedy(failure.errno))
+        }
+        if case .commit(takesOver: true) = action?.phases.first { takeOver(job, outcome) }
+    }
+
+    private func remedy(_ errno: Int32) -> String {
+        switch SystemError.name(of: errno) {
+        case "ENOMEM", "ENFILE", "ENOSPC":
+            "; is the table full? compare net.netfilter.nf_conntrack_count with nf_conntrack_max"
+        case "EPERM": "; flowsyncd needs CAP_NET_ADMIN"
+        default: ""
+        }
+    }
+
+    /// Flows that are in the kernel are this node's now: they leave the external cache. The kernel's echo of the write
+    /// brings them into the internal one, as the kernel sees them.
+    private func takeOver(_ job: WriteJob, _ outcome: WriteOutcome) {
+        let failed = Set(outcome.failures.map(\.index))
+        var offset = 0
+        let bytes = unsafe job.records.span.bytes
+        for index in 0..<job.count {
+            let record = FlowRecordView(bytes.extracting(offset..<bytes.byteCount))
+            offset += record.byteCount
+            if !failed.contains(index), let slot = core.externalCache.table.find(record.identity) {
+                core.externalCache.remove(slot)
+            }
+        }
+    }
+
+    // MARK: Waiting
+
+    /// The writer's echoes wait at the event socket when its last outcome is here: once it is drained, and no dump is
+    /// owed for lost events, the internal cache equals the kernel's table.
+    private func followEvents() -> Bool {
+        do {
+            drainAt = now
+            try drainEvents(now)
+        } catch {
+            action?.step.note = "the event socket failed: \(error)"
+            return true
+        }
+        let isDrained = drainAt > now
+        guard isDrained, !reconciliation.isReading, reconciliation.dueAt == nil || reconciliation.dueCause == .policy else {
+            return false
+        }
+        action?.step.count = core.internalCache.count
+        return true
+    }
+
+    /// Whether a peer is primary and its whole state is here.
+    private var isPrimaryHere: Bool {
+        core.node.peerStatus.contains { peer in
+            peer.isUp && peer.role == .primary && peer.synchronisedSince != nil
+                && peer.takeoverNumber >= core.node.takeoverNumber
+        }
+    }
+
+    private func awaitPrimary(_ now: Instant) -> Bool {
+        if isPrimaryHere {
+            action?.step.count = core.externalCache.count
+            return true
+        }
+        guard let startedAt = action?.startedAt, now.milliseconds(since: startedAt) >= Self.awaitPrimaryMilliseconds
+        else { return false }
+        action?.step.note = "no peer is primary yet; this node's old flows stay until one is"
+        purgeWaits = true
+        // Without a primary nothing is purged: what the kernel holds may be the only copy.
+        action?.phases.removeAll {
+            if case .delete = $0 { true } else { false }
+        }
+        return true
+    }
+
+    private func awaitPeers(_ now: Instant) -> Bool {
+        let up = core.node.peerStatus.filter(\.isUp)
+        if up.isEmpty { return fail("no peer is up: see `flowsync status`") }
+        if up.allSatisfy({ $0.synchronisedSince != nil }) {
+            action?.step.count = core.externalCache.count
+            return true
+        }
+        return hasWaitedForPeers(now) ? fail("the peers' flows did not arrive in time") : false
+    }
+
+    private func awaitPush(_ now: Instant) -> Bool {
+        let members = core.node.peerStatus.filter(\.isMember)
+        if members.isEmpty { return fail("no peer is up: see `flowsync status`") }
+        if !core.node.isTransferring, core.node.queuedCount == 0, core.node.inFlightCount == 0 {
+            action?.step.count = core.internalCache.count
+            return true
+        }
+        return hasWaitedForPeers(now) ? fail("the peers did not acknowledge everything in time") : false
+    }
+
+    private func hasWaitedForPeers(_ now: Instant) -> Bool {
+        action?.startedAt.map { now.milliseconds(since: $0) >= Self.awaitPeersMilliseconds } ?? true
+    }
+
+    private func fail(_ message: String) -> Bool {
+        action?.report.succeeded = false
+        action?.report.message = message
+        return true
+    }
+}
+
+extension EngineRequest {
+    fileprivate var isRole: Bool {
+        if case .role = self { true } else { false }
+    }
+}

@@ -1,0 +1,212 @@
+internal import Configuration
+internal import Conntrack
+internal import Control
+internal import Flow
+internal import FlowTable
+internal import Link
+internal import Logging
+internal import Policy
+internal import SystemIO
+
+/// How the internal cache is brought in line with the kernel's table by a dump.
+struct Reconciliation: ~Copyable {
+    enum Cause: String {
+        case start = "start"
+        case overrun = "event overrun"
+        case audit = "audit"
+        case command = "command"
+        case policy = "policy change"
+    }
+
+    /// After an overrun the burst gets this long to end, so that the dump is not overrun in turn.
+    static let overrunDelayMilliseconds: UInt64 = 100
+    /// Flows that ran out without an event are looked for at most this often.
+    static let auditMillisecondsMin: UInt64 = 30_000
+    /// Seconds after its deadline that a flow's event may take: the kernel collects the dead lazily.
+    static let auditSlackSeconds: UInt32 = 120
+    /// Entries read per turn.
+    static let entryCountMaxPerTurn = 4_096
+
+    var dump: TableDump?
+    var isSweeping = false
+    var cause = Cause.start
+    var startedAt = Instant(nanoseconds: 0)
+    var finishedAt = Instant(nanoseconds: 0)
+    var lastMilliseconds: UInt64 = 0
+    /// When a dump that is wanted may begin.
+    var dueAt: Instant?
+    var dueCause = Cause.overrun
+    /// Dumps finished since the start.
+    var finishedCount: UInt64 = 0
+
+    var isReading: Bool { dump != nil || isSweeping }
+}
+
+extension Engine {
+    // MARK: Events
+
+    /// Takes in what waits at the event socket, and parks it while more is to be expected.
+    func drainEvents(_ now: Instant) throws(SystemError) {
+        let result = try events.drain(limitMessages: Self.eventCountMaxPerTurn) { event in
+            core.receive(event, now: now)
+        }
+        kernel.count(result.defects)
+        if result.overrunCount > 0 { handleOverrun(result.overrunCount, now) }
+        if result.messageCount > 0 || !result.isEmpty {
+            if !isParked {
+                try loop.modify(events.descriptor, token: Token.events, interest: [])
+                isParked = true
+            }
+            drainAt = result.isEmpty ? now.advanced(byMilliseconds: Self.coalescingMilliseconds) : now
+        } else {
+            if isParked {
+                try loop.modify(events.descriptor, token: Token.events, interest: .readable)
+                isParked = false
+            }
+            drainAt = .distantFuture
+        }
+    }
+
+    private func handleOverrun(_ count: Int, _ now: Instant) {
+        kernel.overrunCount += UInt64(count)
+        let limit = configuration.kernel.eventBufferByteCountMax
+        let before = events.bufferByteCount
+        if before < limit {
+            do {
+                try events.growBuffer(to: min(before * 2, limit))
+                kernel.eventBufferGrowthCount += 1
+            } catch {
+                logLimited("grow", "the event buffer cannot grow: \(error)")
+            }
+        }
+        logLimited(
+            "overrun",
+            "the kernel dropped events: the event buffer (\(before >> 10) KiB) was full; "
+                + (events.bufferByteCount > before ? "it is now \(events.bufferByteCount >> 10) KiB; " : "")
+                + "reading the kernel's table")
+        wantDump(.overrun, at: now.advanced(byMilliseconds: Reconciliation.overrunDelayMilliseconds))
+    }
+
+    // MARK: Dumps
+
+    /// Asks for a dump; one that is under way is followed by another.
+    func wantDump(_ cause: Reconciliation.Cause, at due: Instant) {
+        if reconciliation.dueAt == nil { reconciliation.dueCause = cause }
+        reconciliation.dueAt = due
+    }
+
+    func startDump(_ cause: Reconciliation.Cause) {
+        reconciliation.dueAt = nil
+        do {
+            reconciliation.dump = try TableDump.start()
+            reconciliation.isSweeping = false
+            reconciliation.cause = cause
+            reconciliation.startedAt = now
+            core.internalCache.beginReconcile()
+            kernel.dumpCount += 1
+        } catch {
+            logLimited("dump", "the kernel's table cannot be read: \(error); trying again in 1 s")
+            wantDump(cause, at: now.advanced(byMilliseconds: 1_000))
+        }
+    }
+
+    /// Reads the next slice of a dump, or starts one that is due.
+    func stepDump(_ now: Instant) {
+        if reconciliation.isSweeping {
+            if core.sweepVanished() { finishDump(now) }
+            return
+        }
+        guard reconciliation.dump != nil else {
+            if let due = reconciliation.dueAt, due <= now { startDump(reconciliation.dueCause) }
+            return
+        }
+        core.internalCache.beginSlice()
+        do {
+            let limit = Reconciliation.entryCountMaxPerTurn
+            let progress = try reconciliation.dump?.read(limitMessages: limit) { flow in
+                core.reconcile(flow, now: now)
+            }
+            switch progress {
+            case .more, nil: return
+            case .interrupted:
+                kernel.interruptedDumpCount += 1
+                wantDump(reconciliation.cause, at: now.advanced(byMilliseconds: 100))
+            case .done: break
+            }
+            if let defects = reconciliation.dump?.defects { kernel.count(defects) }
+            reconciliation.dump = nil
+            // An interrupted dump may have missed entries: what it did not show may still be there.
+            reconciliation.isSweeping = reconciliation.dueAt == nil
+            if !reconciliation.isSweeping { return }
+            if core.sweepVanished() { finishDump(now) }
+        } catch {
+            reconciliation.dump = nil
+            logLimited("dump", "the dump of the kernel's table failed: \(error); trying again in 1 s")
+            wantDump(reconciliation.cause, at: now.advanced(byMilliseconds: 1_000))
+        }
+    }
+
+    private func finishDump(_ now: Instant) {
+        reconciliation.isSweeping = false
+        reconciliation.finishedAt = now
+        reconciliation.finishedCount += 1
+        reconciliation.lastMilliseconds = now.milliseconds(since: reconciliation.startedAt)
+        if reconciliation.cause == .overrun { kernel.reconciliationCount += 1 }
+        if reconciliation.cause != .audit {
+            logger.info(
+                """
+                kernel's table read (\(reconciliation.cause.rawValue)): \(core.internalCache.count) flows \
+                in \(reconciliation.lastMilliseconds) ms
+                """)
+        }
+        if !isReady {
+            isReady = true
+            statusText = statusLine(now)
+            notifier.ready(status: statusText)
+        }
+    }
+
+    /// Flows whose time ran out long ago without an event: either traffic refreshed them, which the kernel does not
+    /// report, or their end was lost. A dump tells.
+    func startAuditIfDue(_ now: Instant) {
+        guard !reconciliation.isReading, reconciliation.dueAt == nil, isReady else { return }
+        let deadline = core.internalCache.earliestDeadline
+        guard deadline.advanced(bySeconds: Reconciliation.auditSlackSeconds) < now else { return }
+        let pause = max(Reconciliation.auditMillisecondsMin, reconciliation.lastMilliseconds * 100)
+        guard reconciliation.finishedAt.advanced(byMilliseconds: pause) < now else { return }
+        startDump(.audit)
+    }
+
+    // MARK: Policy
+
+    static func kernelFilter(_ policy: ReplicationPolicy) -> KernelFilter {
+        let own = policy.ownAddresses.map { Network($0) }
+        return KernelFilter(
+            protocols: policy.protocols.numbers,
+            ignoredSources: (policy.ignoredNetworks + own).map {
+                KernelFilter.Network(address: $0.base.address, prefixLength: $0.prefixLength, family: $0.base.family)
+            })
+    }
+
+    /// Puts the policy into the kernel's filter and brings the cache in line with it at `due`.
+    func applyPolicy(_ policy: ReplicationPolicy, reconcileAt due: Instant) {
+        core.policy = policy
+        let filter = Self.kernelFilter(policy)
+        if let warning = filter.warning { logLimited("filter", warning) }
+        do {
+            try events.attach(filter)
+        } catch {
+            logLimited("filter", "the kernel's event filter cannot be replaced: \(error); filtering in user space")
+        }
+        wantDump(.policy, at: due)
+    }
+}
+
+extension KernelStatistics {
+    /// Adds the causes for which messages were passed over.
+    mutating func count(_ defects: MessageDefectCounts) {
+        for defect in MessageDefect.allCases where defects[defect] > 0 {
+            malformed[defect.text, default: 0] += defects[defect]
+        }
+    }
+}

@@ -1,0 +1,220 @@
+internal import Configuration
+internal import Conntrack
+internal import Control
+internal import Flow
+internal import Link
+internal import Logging
+internal import Policy
+internal import Replication
+internal import SystemIO
+internal import Takeover
+
+/// The daemon's one thread: an epoll loop that owns the caches, the protocol and every descriptor but the writer's.
+///
+/// One turn of the loop: wait; take in signals, requests and the writer's outcomes; drain the event socket; read a
+/// slice of a dump; receive from the sync link; let the protocol and a running action do what is due; transmit.
+///
+/// Events are coalesced (DESIGN §3): while they come, the event socket is parked, so that the kernel wakes nobody,
+/// and drained once per millisecond; when a drain finds nothing, the loop sleeps in epoll again.
+final class Engine {
+    enum Token {
+        static let signals: UInt64 = 1
+        static let mailbox: UInt64 = 2
+        static let writer: UInt64 = 3
+        static let events: UInt64 = 4
+        static let link: UInt64 = 5
+        static let interfaces: UInt64 = 6
+    }
+
+    /// How long the event socket rests while events keep coming.
+    static let coalescingMilliseconds: UInt64 = 1
+    /// Events taken in per turn; more wait for the next turn, so that the link is never starved.
+    static let eventCountMaxPerTurn = 8_192
+
+    let logger: Logger
+    let path: String
+    var configuration: Configuration
+    let startedAt: Instant
+    let signals: SignalDescriptor
+    let mailbox: Mailbox
+    let mailboxWakeup: Wakeup
+    let writer: KernelWriter
+    let writerWakeup: Wakeup
+    let notifier: ServiceNotifier
+    let roleFile: RoleFile
+    var loop: EventLoop
+    var core: SyncCore
+    var events: EventStream
+    var interfaces: InterfaceMonitor
+    var link: SyncLink
+    var receiveBatch = ReceiveBatch()
+    var sendBatch = SendBatch()
+
+    // Events and dumps.
+    var isParked = false
+    var drainAt = Instant.distantFuture
+    var reconciliation = Reconciliation()
+    var kernel = KernelStatistics()
+
+    // Actions.
+    var action: ActionRun?
+    var waiting: [Mailbox.Letter] = []
+    var purgeWaits = false
+    var nextJobID: UInt64 = 1
+    var roleSince: Instant
+    var lastTakeover: (at: Instant, report: ActionReport)?
+
+    // Housekeeping.
+    var isStopping = false
+    var isReady = false
+    var housekeepingAt: Instant
+    var watchdogAt: Instant
+    var statusText = ""
+    var refusals = LogLimiter()
+    var warnings: [String] = []
+    var synchronisedTransferCount: UInt64 = 0
+    var peerRestartCount: UInt64 = 0
+    var resyncRequestCount: UInt64 = 0
+    var waitFailedCount: UInt64 = 0
+
+    var now: Instant { Instant(nanoseconds: MonotonicClock.nanoseconds()) }
+
+    /// Opens everything the engine needs from the kernel.
+    ///
+    /// - Throws: `StartError` with what is missing and how to mend it.
+    init(
+        configuration: Configuration, path: String, signals: consuming SignalDescriptor, logger: Logger
+    ) throws(StartError) {
+        do {
+            let now = Instant(nanoseconds: MonotonicClock.nanoseconds())
+            self.logger = logger
+            self.path = path
+            self.configuration = configuration
+            self.signals = signals
+            startedAt = now
+            roleSince = now
+            housekeepingAt = now
+            watchdogAt = now
+            notifier = try ServiceNotifier()
+            mailboxWakeup = try Wakeup()
+            writerWakeup = try Wakeup()
+            mailbox = Mailbox(wakeup: mailboxWakeup)
+            interfaces = try InterfaceMonitor.open()
+            var policy = configuration.replicate.policy
+            policy.setOwnAddresses(Self.ownAddresses(try interfaces.snapshot()))
+            let filter = Self.kernelFilter(policy)
+            if let warning = filter.warning { logger.warning("\(warning)") }
+            events = try EventStream.open(bufferByteCount: configuration.kernel.eventBufferByteCount, filter: filter)
+            writer = try KernelWriter(wakeup: writerWakeup)
+            link = SyncLink(try Self.linkSettings(configuration.syncLink))
+            loop = try EventLoop.open()
+            roleFile = RoleFile(socketPath: configuration.controlSocketPath)
+            let (role, takeoverNumber) = try roleFile.read() ?? (.unset, 0)
+            let settings = NodeSettings(name: configuration.nodeName, epoch: WallClock.nanoseconds())
+            core = SyncCore(
+                policy: policy,
+                node: ReplicationNode(settings: settings, role: role, takeoverNumber: takeoverNumber, now: now),
+                seed: UInt64.random(in: .min ... .max), writerPortID: writer.portID, now: now)
+            try watchDescriptors()
+        } catch let error as SystemError {
+            throw StartError(error)
+        } catch {
+            throw StartError(text: "\(error)")
+        }
+    }
+
+    private func watchDescriptors() throws(SystemError) {
+        try loop.add(signals.descriptor, token: Token.signals, interest: .readable)
+        try loop.add(mailboxWakeup.descriptor, token: Token.mailbox, interest: .readable)
+        try loop.add(writerWakeup.descriptor, token: Token.writer, interest: .readable)
+        try loop.add(events.descriptor, token: Token.events, interest: .readable)
+        try loop.add(interfaces.descriptor, token: Token.interfaces, interest: .readable)
+    }
+
+    /// Runs until SIGTERM or SIGINT, or until the kernel's sockets fail.
+    func run() throws(SystemError) {
+        logger.info(
+            "flowsyncd \(Version.text) on \(configuration.nodeName): \(link.settings), role \(core.node.role.text)")
+        refreshLink()
+        checkKernel()
+        startDump(.start)
+        while !isStopping {
+            let count = try loop.wait(timeoutMilliseconds: timeout())
+            for index in 0..<count { try handle(loop.ready(at: index).token) }
+            try turn(now)
+        }
+        logger.info("stopping")
+        notifier.stopping()
+        mailbox.close()
+        action?.answer?.resume(returning: .refused("flowsyncd is stopping"))
+        for letter in waiting { letter.answer.resume(returning: .refused("flowsyncd is stopping")) }
+        writer.stop()
+    }
+
+    private func handle(_ token: UInt64) throws(SystemError) {
+        switch token {
+        case Token.signals: try handleSignals()
+        case Token.mailbox:
+            mailboxWakeup.drain()
+            for letter in mailbox.takeLetters() { receive(letter) }
+        case Token.writer:
+            writerWakeup.drain()
+            for outcome in writer.takeOutcomes() { receive(outcome) }
+        case Token.events: drainAt = now
+        case Token.link: receiveFromLink()
+        case Token.interfaces:
+            if try interfaces.drain() { refreshLink() }
+        default: break
+        }
+    }
+
+    private func turn(_ now: Instant) throws(SystemError) {
+        if drainAt <= now { try drainEvents(now) }
+        stepDump(now)
+        core.timeOut(now: now)
+        logProtocolEvents()
+        stepAction(now)
+        transmit(now)
+        if housekeepingAt <= now { keepHouse(now) }
+        if let interval = notifier.watchdogIntervalNanoseconds, watchdogAt <= now {
+            notifier.watchdog()
+            watchdogAt = Instant(nanoseconds: now.nanoseconds + interval / 3)
+        }
+    }
+
+    /// Milliseconds until something is due.
+    private func timeout() -> Int {
+        let now = now
+        if reconciliation.isReading || action?.isBusy == true { return 0 }
+        var deadline = min(drainAt, housekeepingAt)
+        if notifier.watchdogIntervalNanoseconds != nil { deadline = min(deadline, watchdogAt) }
+        if let due = reconciliation.dueAt { deadline = min(deadline, due) }
+        // What cannot be sent would be due for ever.
+        if link.isLive, isReady { deadline = min(deadline, core.node.nextDeadline(now: now)) }
+        guard deadline > now else { return 0 }
+        return Int(min((deadline.nanoseconds - now.nanoseconds + 999_999) / 1_000_000, 1_000))
+    }
+
+    private func handleSignals() throws(SystemError) {
+        while let signal = try signals.next() {
+            switch signal {
+            case SignalNumber.hangup: reload()
+            default: isStopping = true
+            }
+        }
+    }
+
+    /// Once per second: what nobody signals.
+    private func keepHouse(_ now: Instant) {
+        housekeepingAt = now.advanced(byMilliseconds: 1_000)
+        if !link.isLive { refreshLink() }
+        core.expire(now: now, slotCountMax: 65_536)
+        startAuditIfDue(now)
+        if now.milliseconds(since: startedAt) % 30_000 < 1_000 { checkKernel() }
+        let text = statusLine(now)
+        if text != statusText, isReady {
+            statusText = text
+            notifier.status(text)
+        }
+    }
+}

@@ -1,0 +1,101 @@
+internal import Conntrack
+internal import Flow
+internal import FlowTable
+internal import Policy
+internal import Replication
+
+/// What the engine's thread owns alone: policy, both caches and the protocol. No descriptors and no clock in here.
+struct SyncCore: ~Copyable {
+    var policy: ReplicationPolicy
+    var internalCache: InternalCache
+    var externalCache: ExternalCache
+    var node: ReplicationNode
+    /// The port id of the kernel writer, whose events are echoes of this node's own commits.
+    let writerPortID: UInt32
+    private(set) var eventCount: UInt64 = 0
+    private(set) var filteredEventCount: UInt64 = 0
+    private(set) var ownEventCount: UInt64 = 0
+    private(set) var reconciledFlowCount: UInt64 = 0
+    private(set) var expiredCount: UInt64 = 0
+
+    init(policy: ReplicationPolicy, node: consuming ReplicationNode, seed: UInt64, writerPortID: UInt32, now: Instant) {
+        self.policy = policy
+        self.node = node
+        self.writerPortID = writerPortID
+        internalCache = InternalCache(seed: seed, now: now)
+        externalCache = ExternalCache(seed: seed &* 0x9e37_79b9_7f4a_7c15, now: now)
+    }
+
+    /// Takes in one kernel event.
+    mutating func receive(_ event: borrowing ConntrackEvent, now: Instant) {
+        eventCount += 1
+        guard policy.admits(event.flow) else {
+            filteredEventCount += 1
+            return
+        }
+        if event.portID == writerPortID { ownEventCount += 1 }
+        switch event.kind {
+        case .new:
+            node.announce(internalCache.create(event.flow, now: now), in: &internalCache)
+        case .update:
+            node.announce(internalCache.update(event.flow, now: now), in: &internalCache)
+        case .destroy:
+            if let slot = internalCache.destroy(event.flow.identity) { node.announce(slot, in: &internalCache) }
+        }
+    }
+
+    /// Takes in one entry of a dump.
+    mutating func reconcile(_ flow: borrowing Flow, now: Instant) {
+        guard policy.admits(flow) else { return }
+        guard let slot = internalCache.reconcile(copy flow, now: now) else { return }
+        reconciledFlowCount += 1
+        node.announce(slot, in: &internalCache)
+    }
+
+    /// Goes on removing what the dump did not show; true when done.
+    mutating func sweepVanished() -> Bool {
+        var buried: [Slot] = []
+        let isDone = internalCache.sweepVanished(slotCountMax: 32_768, into: &buried)
+        reconciledFlowCount += UInt64(buried.count)
+        for slot in buried { node.announce(slot, in: &internalCache) }
+        return isDone
+    }
+
+    /// Takes in a datagram from the sync link.
+    mutating func receive(_ datagram: RawSpan, now: Instant) {
+        node.receive(datagram, now: now, internalCache: &internalCache, externalCache: &externalCache)
+    }
+
+    /// Builds the next datagram; 0 if there is none.
+    @_lifetime(output: copy output)
+    mutating func nextTransmit(into output: inout MutableRawSpan, now: Instant) -> Int {
+        node.nextTransmit(into: &output, now: now, internalCache: &internalCache)
+    }
+
+    /// Does what has become due in the protocol and the external cache.
+    mutating func timeOut(now: Instant) {
+        node.timeOut(now: now, internalCache: &internalCache, externalCache: &externalCache)
+    }
+
+    /// Looks at the next places of the external cache for flows that ran out without an owner.
+    mutating func expire(now: Instant, slotCountMax: Int) {
+        let owning = (0..<UInt16(ReplicationNode.peerCountMax)).map { node.isOwning($0) }
+        expiredCount += UInt64(
+            externalCache.expire(now: now, slotCountMax: slotCountMax) { owner in
+                Int(owner) < owning.count && owning[Int(owner)]
+            })
+    }
+
+    /// Changes the role; a node that stops claiming releases the flows it holds.
+    mutating func setRole(_ role: NodeRole, now: Instant) {
+        let claimed = node.role.claimsFlows
+        node.setRole(role, now: now, internalCache: &internalCache)
+        if claimed, !role.claimsFlows { internalCache.releaseClaim() }
+    }
+
+    /// Forgets the internal cache, telling no peer.
+    mutating func flushInternal(now: Instant) {
+        node.abandonPending(now: now, internalCache: &internalCache)
+        internalCache.removeAll()
+    }
+}

@@ -1,0 +1,98 @@
+public import Flow
+public import FlowTable
+
+/// The order in which a takeover puts the external cache into the kernel, handed out in batches.
+///
+/// Flows that have a master come last, since the kernel wants the master first; of the others, assured flows come
+/// before those that have hardly begun. What arrives while a commit runs is met by a further round.
+public struct CommitOrder {
+    /// A batch of records for the kernel's writer.
+    public struct Batch: Sendable {
+        /// Packed records back to back, their timeouts set to the seconds left.
+        public var records: [UInt8] = []
+        /// How many records there are.
+        public var count = 0
+        /// Flows left out because their time ran out after their owner was last heard.
+        public var expiredCount = 0
+    }
+
+    private enum Pass: Int {
+        case assured
+        case others
+        case related
+    }
+
+    /// Seconds that a flow gets at least. The owner's kernel refreshes timeouts without an event, so a flow that its
+    /// owner had not deleted when it was last heard lives, whatever the copy's timeout says.
+    public static let timeoutSecondsMin: UInt32 = 60
+    /// Rounds at most: each takes what arrived during the one before.
+    public static let roundCountMax = 3
+
+    private var pass: Pass? = .assured
+    private var position: Slot?
+    private var round = 1
+    private var roundCount = 0
+    private let repeats: Bool
+
+    /// A walk from the start.
+    ///
+    /// - Parameter repeats: whether further rounds follow for what arrives meanwhile. Only right if committed flows
+    ///   leave the cache.
+    public init(repeats: Bool) {
+        self.repeats = repeats
+    }
+
+    /// The next flows to commit; nil when all are handed out.
+    ///
+    /// - Parameters:
+    ///   - countMax: records in the batch.
+    ///   - ownerLastHeard: when the peer with an index was last heard.
+    public mutating func next(
+        from cache: borrowing ExternalCache, countMax: Int, now: Instant, ownerLastHeard: (UInt16) -> Instant?
+    ) -> Batch? {
+        var batch = Batch()
+        while let current = pass {
+            while batch.count < countMax {
+                guard let slot = cache.table.next(after: position) else {
+                    advance(after: current)
+                    break
+                }
+                position = slot
+                let header = cache.table[slot]
+                guard !header.flags.contains(.dead) else { continue }
+                let view = cache.table.record(at: slot)
+                guard Self.pass(of: view) == current else { continue }
+                if let seconds = Self.timeout(header, now: now, ownerLastHeard: ownerLastHeard(header.owner)) {
+                    cache.table.appendRecord(at: slot, timeoutSeconds: seconds, to: &batch.records)
+                    batch.count += 1
+                } else {
+                    batch.expiredCount += 1
+                }
+            }
+            if batch.count >= countMax { break }
+        }
+        roundCount += batch.count
+        return batch.count == 0 && batch.expiredCount == 0 ? nil : batch
+    }
+
+    private mutating func advance(after current: Pass) {
+        position = nil
+        pass = Pass(rawValue: current.rawValue + 1)
+        guard pass == nil, repeats, round < Self.roundCountMax, roundCount > 0 else { return }
+        round += 1
+        roundCount = 0
+        pass = .assured
+    }
+
+    private static func pass(of view: FlowRecordView) -> Pass {
+        if view.hasMaster { return .related }
+        return view.status.contains(.assured) ? .assured : .others
+    }
+
+    /// Seconds to commit a flow with; nil if it is over.
+    static func timeout(_ header: SlotHeader, now: Instant, ownerLastHeard: Instant?) -> UInt32? {
+        if header.deadline > now { return max(header.deadline.secondsLeft(at: now), 1) }
+        guard let ownerLastHeard, header.deadline > ownerLastHeard else { return timeoutSecondsMin }
+        return nil
+    }
+}
