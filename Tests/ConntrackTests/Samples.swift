@@ -90,3 +90,50 @@ struct Sample: Sendable, CustomStringConvertible {
         }
     }
 }
+
+/// One of the attributes that few flows have.
+struct RareAttribute: Sendable, CustomStringConvertible {
+    let description: String
+    let set: @Sendable (inout Flow) -> Void
+}
+
+extension Sample {
+    static let rareAttributes: [RareAttribute] = [
+        RareAttribute(description: "zone") { $0.zone = Zone(id: 7) },
+        RareAttribute(description: "zone, original") { $0.zone = Zone(id: 0x1234, direction: .original) },
+        RareAttribute(description: "zone, reply") { $0.zone = Zone(id: 9, direction: .reply) },
+        RareAttribute(description: "labels") { flow in
+            flow.attributes.insert(.labels)
+            flow.labels.low = 1 << 63 | 1 << 5
+            flow.labels.high = 1 << 1
+        },
+        RareAttribute(description: "helper") { flow in
+            flow.attributes.insert(.helper)
+            flow.helper = Flow.HelperName("ftp") ?? Flow.HelperName()
+        },
+        RareAttribute(description: "helper, longest name") { flow in
+            flow.attributes.insert(.helper)
+            flow.helper = Flow.HelperName("netbios-ns-long") ?? Flow.HelperName()
+        },
+        RareAttribute(description: "sequence adjustment") { flow in
+            flow.attributes.insert(.sequenceAdjustment)
+            flow.sequenceAdjustmentOriginal.correctionPosition = 0x0102_0304
+            flow.sequenceAdjustmentOriginal.offsetBefore = 5
+            flow.sequenceAdjustmentOriginal.offsetAfter = .max - 2
+            flow.sequenceAdjustmentReply.correctionPosition = 0x0a0b_0c0d
+            flow.sequenceAdjustmentReply.offsetBefore = .max
+            flow.sequenceAdjustmentReply.offsetAfter = 9
+        },
+        RareAttribute(description: "master") { flow in
+            flow.attributes.insert(.master)
+            flow.master = flow.original
+            flow.master.key = ProtocolKey(sourcePort: 40_000, destinationPort: 21)
+        },
+        RareAttribute(description: "SYNPROXY") { flow in
+            flow.attributes.insert(.synproxy)
+            flow.synproxy.initialSequenceNumber = 0x0102_0304
+            flow.synproxy.initialTimestamp = 0x0506_0708
+            flow.synproxy.timestampOffset = 0x090a_0b0c
+        },
+    ]
+}

@@ -278,6 +278,8 @@ enum FlowDecoder {
                 break
             }
         }
-        flow.attributes.insert(.synproxy)
+        // The kernel gives every entry made by netlink a SYNPROXY extension of zeros; that says nothing, and would cost
+        // each of their records a section.
+        if flow.synproxy != Flow.Synproxy() { flow.attributes.insert(.synproxy) }
     }
 }

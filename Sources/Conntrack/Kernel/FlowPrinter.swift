@@ -49,7 +49,9 @@ public struct FlowPrinter: ~Copyable {
         guard isParsed else { return 0 }
         let length = unsafe line.withMemory { memory in
             let text = unsafe memory.baseAddress?.assumingMemoryBound(to: CChar.self)
-            let (size, kind, form) = (UInt32(Self.lineByteCountMax), NFCT_T_UNKNOWN.rawValue, UInt32(NFCT_O_PLAIN))
+            let (size, kind, form) = (
+                UInt32(Self.lineByteCountMax), UInt32(NFCT_T_UNKNOWN.rawValue), UInt32(NFCT_O_PLAIN)
+            )
             return unsafe nfct_snprintf(text, size, object, kind, form, 0)
         }
         return min(max(Int(length), 0), Self.lineByteCountMax - 1)
