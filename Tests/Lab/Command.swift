@@ -9,6 +9,13 @@ public struct CommandResult: Sendable {
     /// Its standard error.
     public let errors: [UInt8]
 
+    /// A result of its parts.
+    public init(exit: Int32, output: [UInt8] = [], errors: [UInt8] = []) {
+        self.exit = exit
+        self.output = output
+        self.errors = errors
+    }
+
     /// The standard output as text.
     public var text: String { String(decoding: output, as: UTF8.self) }
     /// The standard error as text.

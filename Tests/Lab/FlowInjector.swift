@@ -1,4 +1,4 @@
-public import Conntrack
+internal import Conntrack
 public import Flow
 internal import Glibc
 internal import SystemIO

@@ -128,15 +128,18 @@ extension Lab {
     }
 
     /// Runs `flowsync` against a router's daemon.
-    public func flowsync(on router: LabNode, _ arguments: String..., timeoutSeconds: Double = 60) throws(LabError)
-        -> CommandResult
-    {
-        let socketPath = "\(directory)/\(router).sock"
-        return try run(
-            on: router,
-            [try LabPrograms.command()] + arguments + ["--socket", socketPath],
-            timeoutSeconds: timeoutSeconds
-        )
+    public func flowsync(on router: LabNode, _ arguments: String...) throws(LabError) -> CommandResult {
+        try flowsync(on: router, arguments: arguments)
+    }
+
+    /// Runs `flowsync` against a router's daemon; whether or not one answers.
+    public func flowsync(
+        on router: LabNode,
+        arguments: [String],
+        timeoutSeconds: Double = 60
+    ) throws(LabError) -> CommandResult {
+        let socket = ["--socket", "\(directory)/\(router).sock"]
+        return try run(on: router, [try LabPrograms.command()] + arguments + socket, timeoutSeconds: timeoutSeconds)
     }
 
     /// What `flowsync status --json` says.
@@ -153,7 +156,11 @@ extension Lab {
     @discardableResult
     public func setRole(_ role: Role, of router: LabNode, timeoutSeconds: Double = 60) throws(LabError) -> ActionReport
     {
-        let result = try flowsync(on: router, "role", role.rawValue, "--json", timeoutSeconds: timeoutSeconds)
+        let result = try flowsync(
+            on: router,
+            arguments: ["role", role.rawValue, "--json"],
+            timeoutSeconds: timeoutSeconds
+        )
         let report = try decode(ActionReport.self, result, "role \(role.rawValue)", router)
         guard report.succeeded else {
             throw LabError("role \(role.rawValue) on \(router) failed: \(report)\n\(daemonLogs)")

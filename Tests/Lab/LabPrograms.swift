@@ -15,8 +15,11 @@ public enum LabPrograms {
     /// The command.
     public static func command() throws(LabError) -> String { try find("flowsync", in: directory) }
 
-    /// The lab's own tool; it is built with the tests and lies beside them.
-    public static func labTool() throws(LabError) -> String { try find("flowsync-lab", in: programDirectory()) }
+    /// The lab's own tool: beside the daemon, where it is fast, else beside the tests.
+    public static func labTool() throws(LabError) -> String {
+        let isBesideDaemon = access(directory + "/flowsync-lab", X_OK) == 0
+        return try find("flowsync-lab", in: isBesideDaemon ? directory : programDirectory())
+    }
 
     private static func find(_ name: String, in directory: String) throws(LabError) -> String {
         let path = directory + "/" + name

@@ -57,7 +57,9 @@ struct ChurnCommand: ParsableCommand {
 
     func validate() throws {
         guard 1...FlowInjector.flowCountMax ~= population, 1...500_000 ~= rate, 0...3_600 ~= seconds else {
-            throw ValidationError("population up to \(FlowInjector.flowCountMax), rate up to 500000, seconds up to 3600")
+            throw ValidationError(
+                "population up to \(FlowInjector.flowCountMax), rate up to 500000, seconds up to 3600"
+            )
         }
     }
 
