@@ -7,11 +7,13 @@ public import Flow
 public enum FlowJSON {
     /// Appends the line of `flow`, its newline included.
     public static func append(_ flow: Flow, activeSeconds: UInt32, to output: inout [UInt8]) {
-        var object = JSONObject(output: output)
-        output = []
+        // The buffer is moved, not shared: a second owner would make every append copy all lines before it.
+        var buffer: [UInt8] = []
+        swap(&buffer, &output)
+        var object = JSONObject(output: consume buffer)
         write(flow, activeSeconds: activeSeconds, to: &object)
         object.end()
-        output = object.output
+        output = object.finish()
         output.append(UInt8(ascii: "\n"))
     }
 
@@ -112,7 +114,7 @@ enum ProtocolStateName {
 /// A JSON object that is written field by field.
 private struct JSONObject {
     /// The bytes written so far, and whatever stood before them.
-    private(set) var output: [UInt8]
+    private var output: [UInt8]
     private var needsComma = false
 
     /// Opens an object at the end of `output`.
@@ -120,6 +122,9 @@ private struct JSONObject {
         self.output = output
         self.output.append(UInt8(ascii: "{"))
     }
+
+    /// Hands the bytes back.
+    consuming func finish() -> [UInt8] { output }
 
     mutating func begin(_ name: String) {
         key(name)

@@ -70,7 +70,7 @@ struct DumpChunk: Sendable {
 ///
 /// A request is a value that is copied into the engine's mailbox; the call returns when the engine has answered, which
 /// for a commit may take minutes. It is safe to call from any task, any number at a time. A cancelled caller does not
-/// undo what was asked.
+/// undo what was asked. Every request gets an answer: an engine that stops refuses what is left in its mailbox.
 protocol EngineAccess: Sendable {
     /// Asks the engine and waits for its answer.
     func perform(_ request: EngineRequest) async -> EngineReply
