@@ -102,8 +102,8 @@ private func isHeld(_ lock: borrowing FileLock?) -> Bool {
         let start = "sh -c 'echo $$ > \(path).pid; exec flock --no-fork \(path) sleep 600' & "
         #expect(system(start + "until flock --nonblock \(path) true; [ $? -eq 1 ]; do sleep 0.01; done") == 0)
         let before = try FileLock.acquire(path)
-        let isFreeBefore = isHeld(before)
-        #expect(!isFreeBefore)
+        let isOurs = isHeld(before)
+        #expect(!isOurs)
         #expect(system("kill -9 $(cat \(path).pid)") == 0)
         // The kernel closes a killed process' files a moment after the signal.
         let deadline = MonotonicClock.nanoseconds() + 5_000_000_000
