@@ -116,7 +116,10 @@ enum Oracle {
         }
 
         private func add<T: FixedWidthInteger & BitwiseCopyable>(
-            _ name: String, _ attribute: nf_conntrack_attr, _ type: T.Type, _ fields: inout Fields,
+            _ name: String,
+            _ attribute: nf_conntrack_attr,
+            _ type: T.Type,
+            _ fields: inout Fields,
             _ text: (T) -> String = { "\($0)" }
         ) {
             guard let pointer = pointer(attribute) else { return }

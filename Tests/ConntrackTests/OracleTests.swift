@@ -56,7 +56,8 @@ struct OracleTests {
         #expect(
             String(decoding: line, as: UTF8.self)
                 == "tcp      6 ESTABLISHED src=10.1.0.1 dst=10.2.0.2 sport=1025 dport=5000 src=10.2.0.2 dst=10.3.0.1 "
-                + "sport=5000 dport=1032 [ASSURED] mark=16909060\n")
+                + "sport=5000 dport=1032 [ASSURED] mark=16909060\n"
+        )
     }
 
     /// Messages as the kernel makes them, of flows that packets or a writer put into its table.
@@ -72,7 +73,9 @@ struct OracleTests {
                 // Samples share their original tuple; each gets a client of its own.
                 var flow = sample.flow
                 flow.original.source = Sample.address(family, 1, 100 + UInt32(index))
-                if flow.reply.destination == sample.flow.original.source { flow.reply.destination = flow.original.source }
+                if flow.reply.destination == sample.flow.original.source {
+                    flow.reply.destination = flow.original.source
+                }
                 let outcome = try KernelWriterTests.perform(.create, [flow])
                 #expect(outcome.created == 1, "\(sample): \(outcome.failures)")
             }

@@ -19,7 +19,8 @@ struct Sample: Sendable, CustomStringConvertible {
             return Translation.allCases.map { translation in
                 Sample(
                     flow: flow(number, family, translation, index: 1),
-                    description: "\(name) IPv\(family.rawValue) translation: \(translation)")
+                    description: "\(name) IPv\(family.rawValue) translation: \(translation)"
+                )
             }
         }
     }
@@ -43,15 +44,22 @@ struct Sample: Sendable, CustomStringConvertible {
             ? ProtocolKey(icmpIdentifier: port, type: number == IPProtocol.icmp ? 8 : 128, code: 0)
             : ProtocolKey(sourcePort: port, destinationPort: 5_000)
         let original = Tuple(
-            source: address(family, 1, 1 + index / 60_000), destination: address(family, 2, 2), key: key,
-            protocolNumber: number, family: family)
+            source: address(family, 1, 1 + index / 60_000),
+            destination: address(family, 2, 2),
+            key: key,
+            protocolNumber: number,
+            family: family
+        )
         var flow = Flow(original: original)
         if translation == .source || translation == .both {
             flow.reply.destination = address(family, 3, 1 + index / 60_000)
             flow.reply.key =
                 isICMP
                 ? ProtocolKey(
-                    icmpIdentifier: port &+ 7, type: flow.reply.key.icmpType, code: flow.reply.key.icmpCode)
+                    icmpIdentifier: port &+ 7,
+                    type: flow.reply.key.icmpType,
+                    code: flow.reply.key.icmpCode
+                )
                 : ProtocolKey(sourcePort: flow.reply.key.sourcePort, destinationPort: port &+ 7)
         }
         if translation == .destination || translation == .both {
@@ -109,14 +117,17 @@ extension Sample {
         },
         RareAttribute(description: "helper") { flow in
             flow.attributes.insert(.helper)
+            flow.status.insert(.helper)
             flow.helper = Flow.HelperName("ftp") ?? Flow.HelperName()
         },
         RareAttribute(description: "helper, longest name") { flow in
             flow.attributes.insert(.helper)
+            flow.status.insert(.helper)
             flow.helper = Flow.HelperName("netbios-ns-long") ?? Flow.HelperName()
         },
         RareAttribute(description: "sequence adjustment") { flow in
             flow.attributes.insert(.sequenceAdjustment)
+            flow.status.insert(.sequenceAdjusted)
             flow.sequenceAdjustmentOriginal.correctionPosition = 0x0102_0304
             flow.sequenceAdjustmentOriginal.offsetBefore = 5
             flow.sequenceAdjustmentOriginal.offsetAfter = .max - 2

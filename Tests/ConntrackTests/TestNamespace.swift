@@ -16,7 +16,8 @@ final class TestNamespace: Sendable {
         try shell("ip link set lo up")
         try shell(
             "nft 'add table inet t; add chain inet t c { type filter hook input priority 0; }; "
-                + "add rule inet t c ct state established accept; \(rules)'")
+                + "add rule inet t c ct state established accept; \(rules)'"
+        )
     }
 
     deinit {
@@ -38,7 +39,8 @@ final class TestNamespace: Sendable {
                 Result {
                     try enterNetworkNamespace(named: name)
                     return try body()
-                })
+                }
+            )
         }
         thread.join()
         return try #require(result.get()).get()
@@ -46,6 +48,11 @@ final class TestNamespace: Sendable {
 
     /// Whether tests that need the kernel can run here: as root, with ip, nft and conntrack.
     static let isAvailable = geteuid() == 0 && (try? execute("sh", "-c", "ip -V && nft -v && conntrack -V")) != nil
+
+    /// Entries that one namespace's table may hold.
+    static let tableLimit =
+        (try? String(contentsOfFile: "/proc/sys/net/netfilter/nf_conntrack_max", encoding: .utf8))
+        .flatMap { Int($0.trimmingCharacters(in: .whitespacesAndNewlines)) } ?? .max
 
     @discardableResult
     private static func execute(_ command: String...) throws -> String {

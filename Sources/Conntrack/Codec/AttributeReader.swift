@@ -79,10 +79,14 @@ struct AttributeReader: ~Escapable {
     }
 
     /// The first 16 bytes of the current attribute as they lie in memory; a shorter one is filled up with zeros.
-    func sixteenBytes() -> (low: UInt64, high: UInt64) {
+    ///
+    /// - Parameter endsAtZero: whether bytes after the first zero are zero too, as in a name.
+    func sixteenBytes(endsAtZero: Bool = false) -> (low: UInt64, high: UInt64) {
         var words: (low: UInt64, high: UInt64) = (0, 0)
         for index in 0..<min(payloadByteCount, 16) {
-            let shifted = UInt64(bytes.word(at: payloadStart + index, as: UInt8.self)) << UInt64((index & 7) * 8)
+            let byte = bytes.word(at: payloadStart + index, as: UInt8.self)
+            if endsAtZero, byte == 0 { break }
+            let shifted = UInt64(byte) << UInt64((index & 7) * 8)
             if index < 8 { words.low |= shifted.littleEndian } else { words.high |= shifted.littleEndian }
         }
         return words

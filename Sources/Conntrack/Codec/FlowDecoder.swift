@@ -236,12 +236,12 @@ enum FlowDecoder {
         var reader = outer
         while try reader.next() {
             guard reader.type == ExtraAttribute.helperName else { continue }
-            let words = reader.sixteenBytes()
+            let words = reader.sixteenBytes(endsAtZero: true)
             // NF_CT_HELPER_NAME_LEN is 16 with the terminating zero.
             guard reader.byteCount <= 16, words.high.littleEndian >> 56 == 0 else { throw .invalidValue }
             flow.helper.low = words.low
             flow.helper.high = words.high
-            flow.attributes.insert(.helper)
+            if words.low != 0 { flow.attributes.insert(.helper) }
         }
     }
 
