@@ -38,6 +38,13 @@ let package = Package(
             providers: [.apt(["libnetfilter-conntrack-dev", "libmnl-dev", "libnfnetlink-dev"])]
         ),
         .target(name: "CLinux"),
+        // Keeps libcurl out of the static programs; FlyingFox would bring it in for a handler that nobody uses.
+        .target(
+            name: "CCurlAbsent",
+            exclude: ["lib"],
+            // An archive with nothing in it, for the `-lcurl` that comes with FoundationNetworking.
+            linkerSettings: [.unsafeFlags(["-L\(Context.packageDirectory)/Sources/CCurlAbsent/lib"])]
+        ),
         .target(name: "SystemIO", dependencies: ["CLinux"], swiftSettings: product),
 
         // Pure modules: no sockets, clocks, threads or global state.
@@ -56,7 +63,7 @@ let package = Package(
             name: "Daemon",
             dependencies: [
                 "SystemIO", "Flow", "FlowTable", "Policy", "Replication", "Takeover", "Conntrack", "Link",
-                "Configuration", "Control", logging, flyingFox,
+                "Configuration", "Control", "CCurlAbsent", logging, flyingFox,
             ],
             swiftSettings: product
         ),
@@ -67,7 +74,7 @@ let package = Package(
         ),
         .executableTarget(
             name: "flowsync",
-            dependencies: ["Control", "SystemIO", "Configuration", argumentParser, flyingFox],
+            dependencies: ["Control", "SystemIO", "Configuration", "CCurlAbsent", argumentParser, flyingFox],
             swiftSettings: product
         ),
 

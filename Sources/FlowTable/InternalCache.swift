@@ -6,8 +6,8 @@ public import Flow
 /// returns the slot whose state peers must learn, if any. Removed flows stay as tombstones until `settle` says that
 /// everyone has learnt of their death.
 public struct InternalCache: ~Copyable {
-    /// The flows. Their `sequence` and `flags` belong to the sender that announces them.
-    public var table: FlowTable
+    /// The flows.
+    public internal(set) var table: FlowTable
     /// What happened so far.
     public internal(set) var counters = CacheCounters()
     /// No live flow's deadline is before this: a bound, not always exact.
@@ -30,6 +30,14 @@ public struct InternalCache: ~Copyable {
     public init(seed: UInt64, now: Instant) {
         table = FlowTable(seed: seed)
         start = now
+    }
+
+    /// What is kept beside a flow's record; `sequence` and `flags` belong to the sender that announces the flows.
+    public subscript(slot: Slot) -> SlotHeader {
+        @inline(__always)
+        _read { yield table[slot] }
+        @inline(__always)
+        _modify { yield &table[slot] }
     }
 
     /// Flows in the cache.

@@ -37,11 +37,11 @@ struct Sender: ~Copyable {
     /// Takes note that peers must learn of a slot's state.
     mutating func announce(_ slot: Slot, in cache: inout InternalCache) {
         guard isClaiming, members != 0 else {
-            if cache.table[slot].flags.contains(.dead) { cache.settle(slot) }
+            if cache[slot].flags.contains(.dead) { cache.settle(slot) }
             return
         }
-        guard !cache.table[slot].flags.contains(.queued) else { return }
-        cache.table[slot].flags.insert(.queued)
+        guard !cache[slot].flags.contains(.queued) else { return }
+        cache[slot].flags.insert(.queued)
         queue.append(slot)
     }
 
@@ -56,7 +56,7 @@ struct Sender: ~Copyable {
         guard members != 0, log.hasRoom(forSlotCount: 256) else { return false }
         var isSequenced = composeEnds(&writer)
         while let slot = queue.first {
-            let header = cache.table[slot]
+            let header = cache[slot]
             guard header.flags.contains(.queued) else {
                 queue.removeFirst()
                 continue
@@ -65,7 +65,7 @@ struct Sender: ~Copyable {
             if isDead, header.sequence == 0 {
                 // Came and went before anyone heard of it.
                 queue.removeFirst()
-                cache.table[slot].flags.remove(.queued)
+                cache[slot].flags.remove(.queued)
                 if header.flags.contains(.bulkPending) { finishPending(slot, in: &cache) }
                 cache.settle(slot)
                 counters.coalesced += 1
@@ -89,10 +89,10 @@ struct Sender: ~Copyable {
         _ slot: Slot, _ writer: inout MessageWriter, now: Instant, cache: inout InternalCache
     ) -> Bool {
         guard Self.write(slot, of: cache.table, &writer, now: now) else { return false }
-        if cache.table[slot].flags.contains(.dead) { counters.deletes += 1 } else { counters.upserts += 1 }
+        if cache[slot].flags.contains(.dead) { counters.deletes += 1 } else { counters.upserts += 1 }
         log.note(slot)
-        cache.table[slot].sequence = log.next
-        cache.table[slot].flags.remove(.queued)
+        cache[slot].sequence = log.next
+        cache[slot].flags.remove(.queued)
         return true
     }
 
@@ -152,7 +152,7 @@ struct Sender: ~Copyable {
         let datagram = log.datagram(sequence)
         for index in 0..<datagram.slotCount {
             let slot = log.slot(index, of: datagram)
-            let header = cache.table[slot]
+            let header = cache[slot]
             guard header.sequence == sequence, header.flags.contains(.occupied), !header.flags.contains(.queued)
             else { continue }
             if header.flags.contains(.bulkPending) { finishPending(slot, in: &cache) }
@@ -176,10 +176,10 @@ struct Sender: ~Copyable {
         counters.lostDatagrams += 1
         for index in 0..<datagram.slotCount {
             let slot = log.slot(index, of: datagram)
-            let header = cache.table[slot]
+            let header = cache[slot]
             guard header.sequence == sequence, header.flags.contains(.occupied), !header.flags.contains(.queued)
             else { continue }
-            cache.table[slot].flags.insert(.queued)
+            cache[slot].flags.insert(.queued)
             queue.append(slot)
             counters.resends += 1
         }
@@ -247,9 +247,9 @@ struct Sender: ~Copyable {
     private mutating func dropEverything(_ cache: inout InternalCache) {
         while let slot = queue.first {
             queue.removeFirst()
-            guard cache.table[slot].flags.contains(.queued) else { continue }
-            cache.table[slot].flags.remove(.queued)
-            if cache.table[slot].flags.contains(.dead) { cache.settle(slot) }
+            guard cache[slot].flags.contains(.queued) else { continue }
+            cache[slot].flags.remove(.queued)
+            if cache[slot].flags.contains(.dead) { cache.settle(slot) }
         }
         for sequence in log.floor..<log.next where !log.datagram(sequence).isResolved {
             log.resolve(sequence)
@@ -259,7 +259,7 @@ struct Sender: ~Copyable {
         if let transfer, transfer.pendingCount > 0 {
             var position = cache.table.next(after: nil)
             while let slot = position {
-                cache.table[slot].flags.remove(.bulkPending)
+                cache[slot].flags.remove(.bulkPending)
                 position = cache.table.next(after: slot)
             }
         }
@@ -294,7 +294,7 @@ struct Sender: ~Copyable {
                 current.isWalked = true
                 break
             }
-            let flags = cache.table[slot].flags
+            let flags = cache[slot].flags
             if !flags.contains(.dead) {
                 // A queued flow goes out anyway; the transfer only has to wait for it.
                 if !flags.contains(.queued) {
@@ -302,7 +302,7 @@ struct Sender: ~Copyable {
                     wrote = true
                 }
                 if !flags.contains(.bulkPending) {
-                    cache.table[slot].flags.insert(.bulkPending)
+                    cache[slot].flags.insert(.bulkPending)
                     current.pendingCount += 1
                 }
                 current.flowCount += 1
@@ -316,7 +316,7 @@ struct Sender: ~Copyable {
     }
 
     private mutating func finishPending(_ slot: Slot, in cache: inout InternalCache) {
-        cache.table[slot].flags.remove(.bulkPending)
+        cache[slot].flags.remove(.bulkPending)
         transfer?.pendingCount -= 1
     }
 

@@ -1,0 +1,2 @@
+// No declarations: see CurlAbsent.c.
+#pragma once
