@@ -31,6 +31,21 @@ import Testing
         }
     }
 
+    @Test func textIsTheDefaultForm() async throws {
+        try await withServer(engine(flowCount: 2)) { path in
+            let answer = try await exchange(requestText("GET", "/v1/dump/internal"), at: path)
+            #expect(
+                answer.text == """
+                    tcp      6 ESTABLISHED src=10.0.0.0 dst=192.0.2.1 sport=40000 dport=443 src=192.0.2.1 dst=10.0.0.0 \
+                    sport=443 dport=40000 [ASSURED] [active since 7s]
+                    tcp      6 ESTABLISHED src=10.0.0.1 dst=192.0.2.1 sport=40000 dport=443 src=192.0.2.1 dst=10.0.0.1 \
+                    sport=443 dport=40000 [ASSURED] [active since 7s]
+
+                    """
+            )
+        }
+    }
+
     @Test func anEmptyCacheIsAnEmptyAnswer() async throws {
         try await withServer(engine(flowCount: 0)) { path in
             let answer = try await exchange(requestText("GET", "/v1/dump/internal"), at: path)
@@ -58,7 +73,7 @@ import Testing
     @Test func aSlowReaderHoldsTheDumpBack() async throws {
         let chunkCount = 100
         let chunk = FakeEngine.chunk(from: nil, limit: DumpStream.recordCountPerChunk, of: .max)
-        let chunkText = try DumpWriter(.json, cache: .internal).text(of: chunk)
+        let chunkText = try DumpWriter(.json).text(of: chunk)
         let engine = FakeEngine { request in
             guard case .dumpChunk(_, let cursor, _) = request else { return FakeEngine.plainAnswer(to: request) }
             let next = (cursor ?? 0) + 1
@@ -125,7 +140,7 @@ import Testing
     }
 
     @Test func aMalformedChunkIsAnErrorNotATrap() throws {
-        let writer = DumpWriter(.json, cache: .internal)
+        let writer = DumpWriter(.json)
         var chunk = FakeEngine.chunk(from: nil, limit: 2, of: 2)
         chunk.records.removeLast()
         #expect(throws: DumpStream.Interruption.self) { try writer.text(of: chunk) }

@@ -50,7 +50,7 @@ struct DumpStream: AsyncBufferedSequence {
     }
 
     func makeAsyncIterator() -> Iterator {
-        Iterator(engine: engine, cache: cache, writer: DumpWriter(format, cache: cache), pending: first)
+        Iterator(engine: engine, cache: cache, writer: DumpWriter(format), pending: first)
     }
 
     /// Records asked for at once: about 100 KiB of text, and some 50 µs of the engine's time.

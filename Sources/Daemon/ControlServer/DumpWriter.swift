@@ -1,15 +1,15 @@
+import Conntrack
 import Control
 import Flow
 
 /// Turns chunks of packed records into the lines of a dump.
 final class DumpWriter {
     private let format: DumpFormat
-    private let cache: CacheSelection
+    private let printer = FlowPrinter()
 
     /// A writer for one dump.
-    init(_ format: DumpFormat, cache: CacheSelection) {
+    init(_ format: DumpFormat) {
         self.format = format
-        self.cache = cache
     }
 
     /// The lines of a chunk's records.
@@ -39,7 +39,7 @@ final class DumpWriter {
         case .json:
             FlowJSON.append(flow, activeSeconds: activeSeconds, to: &output)
         case .text:
-            FlowJSON.append(flow, activeSeconds: activeSeconds, to: &output)
+            printer.append(flow, activeSeconds: activeSeconds, to: &output)
         }
     }
 }
