@@ -9,20 +9,14 @@ internal import Policy
 internal import SystemIO
 
 extension Engine {
-    private static let sysctlFolder = "/proc/sys/net/netfilter/"
-
-    /// The number in one of conntrack's sysctls; nil if it cannot be read.
-    private static func sysctl(_ name: String) -> Int? {
-        guard let bytes = try? SystemFile.read(sysctlFolder + name, byteCountMax: 64) else { return nil }
-        return Int(String(decoding: bytes, as: UTF8.self).split { $0 == "\n" || $0 == " " }.first ?? "")
-    }
-
     /// What the kernel says of its connection tracking.
     func kernelStatus() -> KernelStatus {
         var status = KernelStatus()
-        status.eventsEnabled = (Self.sysctl("nf_conntrack_events") ?? 1) != 0
-        status.tableCount = Self.sysctl("nf_conntrack_count") ?? 0
-        status.tableCountMax = Self.sysctl("nf_conntrack_max") ?? 0
+        if let table = try? KernelTable.read() {
+            status.eventsEnabled = table.eventMode != .never
+            status.tableCount = table.count
+            status.tableCountMax = table.countMax
+        }
         status.eventBufferByteCount = events.bufferByteCount
         status.overrunCount = kernel.overrunCount
         return status
@@ -31,21 +25,14 @@ extension Engine {
     /// Looks for what silently keeps replication from working, and says how to mend it. New findings are logged.
     func checkKernel() {
         var found: [String] = []
-        let status = kernelStatus()
-        if !status.eventsEnabled {
-            found.append(
-                "the kernel sends no conntrack events, so nothing new is replicated: "
-                    + "run `sysctl -w net.netfilter.nf_conntrack_events=1`")
+        do {
+            found = try KernelTable.read().warnings
+        } catch {
+            found = ["\(error)"]
         }
-        if status.tableCountMax > 0, status.tableCount * 10 >= status.tableCountMax * 9 {
-            found.append(
-                "the kernel's table is nearly full (\(status.tableCount) of \(status.tableCountMax)): "
-                    + "raise net.netfilter.nf_conntrack_max on all nodes")
-        }
-        if status.tableCount == 0, status.eventsEnabled, core.externalCache.count == 0, core.eventCount == 0 {
-            found.append(
-                "the kernel tracks no connection here: without a firewall or NAT rule that uses `ct` it never will "
-                    + "(for example: nft add rule inet filter forward ct state established,related accept)")
+        // Once something was tracked here, conntrack is hooked; until then each look costs a packet to this host itself.
+        if core.eventCount == 0, core.internalCache.count == 0, (try? KernelTable.isTracking()) != true {
+            found.append(KernelTable.notTrackingWarning)
         }
         for text in found where !warnings.contains(text) { logger.warning("\(text)") }
         warnings = found

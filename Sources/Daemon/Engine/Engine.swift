@@ -99,6 +99,7 @@ final class Engine {
             mailboxWakeup = try Wakeup()
             writerWakeup = try Wakeup()
             mailbox = Mailbox(wakeup: mailboxWakeup)
+            try Self.checkPrivilege()
             interfaces = try InterfaceMonitor.open()
             var policy = configuration.replicate.policy
             policy.setOwnAddresses(Self.ownAddresses(try interfaces.snapshot()))
@@ -121,6 +122,12 @@ final class Engine {
         } catch {
             throw StartError(text: "\(error)")
         }
+    }
+
+    /// Refuses to start where the kernel's table cannot be used at all.
+    private static func checkPrivilege() throws {
+        _ = try KernelTable.read()
+        try KernelTable.checkPrivilege()
     }
 
     private func watchDescriptors() throws(SystemError) {
