@@ -82,7 +82,9 @@ struct DecoderTests {
         }
     }
 
-    /// A seed replays its mutations. Whatever is decoded must also survive as a record.
+    /// A seed replays its mutations.
+    ///
+    /// Whatever is decoded must also survive as a record.
     @Test(arguments: 0..<8 as Range<UInt64>)
     func mutatedMessageNeverTraps(_ seed: UInt64) throws {
         var random = SeededGenerator(seed: seed)

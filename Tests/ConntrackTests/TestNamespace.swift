@@ -55,7 +55,7 @@ final class TestNamespace: Sendable {
         .flatMap { Int($0.trimmingCharacters(in: .whitespacesAndNewlines)) } ?? .max
 
     @discardableResult
-    private static func execute(_ command: String...) throws -> String {
+    static func execute(_ command: String...) throws -> String {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
         process.arguments = command

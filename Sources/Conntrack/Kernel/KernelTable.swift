@@ -66,7 +66,7 @@ public struct KernelTable: Sendable, Equatable {
                     + "run `sysctl -w net.netfilter.nf_conntrack_events=1`"
             )
         case .whenListening:
-            // Seen on 6.18: such a flow's end is not reported either (nf_ct_ecache_ext_add, mode 2).
+            // Seen on 6.18: such a flow's end is not reported either. A listener in any namespace counts.
             warnings.append(
                 "flows that began while flowsyncd was not running send no conntrack events: "
                     + "run `sysctl -w net.netfilter.nf_conntrack_events=1`"
