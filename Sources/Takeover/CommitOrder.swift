@@ -4,7 +4,7 @@ public import FlowTable
 /// The order in which a takeover puts the external cache into the kernel, handed out in batches.
 ///
 /// Flows that have a master come last, since the kernel wants the master first; of the others, assured flows come
-/// before those that have hardly begun. What arrives while a commit runs is met by a further round.
+/// before those that have hardly begun.
 public struct CommitOrder {
     /// A batch of records for the kernel's writer.
     public struct Batch: Sendable {
@@ -25,22 +25,12 @@ public struct CommitOrder {
     /// Seconds that a flow gets at least. The owner's kernel refreshes timeouts without an event, so a flow that its
     /// owner had not deleted when it was last heard lives, whatever the copy's timeout says.
     public static let timeoutSecondsMin: UInt32 = 60
-    /// Rounds at most: each takes what arrived during the one before.
-    public static let roundCountMax = 3
 
     private var pass: Pass? = .assured
     private var position: Slot?
-    private var round = 1
-    private var roundCount = 0
-    private let repeats: Bool
 
     /// A walk from the start.
-    ///
-    /// - Parameter repeats: whether further rounds follow for what arrives meanwhile. Only right if committed flows
-    ///   leave the cache.
-    public init(repeats: Bool) {
-        self.repeats = repeats
-    }
+    public init() {}
 
     /// The next flows to commit; nil when all are handed out.
     ///
@@ -71,17 +61,12 @@ public struct CommitOrder {
             }
             if batch.count >= countMax { break }
         }
-        roundCount += batch.count
         return batch.count == 0 && batch.expiredCount == 0 ? nil : batch
     }
 
     private mutating func advance(after current: Pass) {
         position = nil
         pass = Pass(rawValue: current.rawValue + 1)
-        guard pass == nil, repeats, round < Self.roundCountMax, roundCount > 0 else { return }
-        round += 1
-        roundCount = 0
-        pass = .assured
     }
 
     private static func pass(of view: FlowRecordView) -> Pass {

@@ -58,6 +58,8 @@ struct ActionRun {
 
     /// Records per job for the writer: enough to keep it busy, few enough to hear from it every few milliseconds.
     static let recordCountMaxPerJob = 512
+    /// Rounds of a takeover's commit: each takes what arrived during the one before.
+    static let commitRoundCountMax = 3
     /// Jobs handed to the writer ahead.
     static let jobCountMax = 8
 
@@ -71,7 +73,8 @@ struct ActionRun {
     // Of the phase at hand.
     var startedAt: Instant?
     var step = StepReport(name: "")
-    var order: CommitOrder?
+    var order = CommitOrder()
+    var round = 1
     var position: Slot?
     var isHandedOut = false
     var expiredCount = 0
@@ -103,7 +106,17 @@ struct ActionRun {
         isHandedOut = false
         expiredCount = 0
         dumpCountBefore = finishedDumpCount
-        if case .commit(let takesOver) = phase { order = CommitOrder(repeats: takesOver) }
+        order = CommitOrder()
+        round = 1
+    }
+
+    /// Begins another walk over the external cache; what failed is tried again.
+    mutating func beginCommitRound() {
+        order = CommitOrder()
+        round += 1
+        isHandedOut = false
+        expiredCount = 0
+        step.failed = [:]
     }
 
     /// Closes the phase at hand.

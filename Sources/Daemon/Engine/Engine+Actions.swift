@@ -117,7 +117,7 @@ extension Engine {
             action?.step.count = core.externalCache.count
             core.externalCache.removeAll()
         case .announce:
-            action?.step.count = core.node.queuedCount
+            action?.step.count = core.internalCache.count
             action?.step.note = core.node.peerStatus.contains(where: \.isUp) ? nil : "no peer is up"
         case .delete(let onlyReleased):
             if !onlyReleased { kernel.flushCount += 1 }
@@ -134,9 +134,9 @@ extension Engine {
         switch phase {
         case .changeRole, .announce, .flushInternal, .flushExternal:
             return true
-        case .commit:
+        case .commit(let takesOver):
             handOutCommit(now)
-            return action?.isHandedOut == true && action?.jobs.isEmpty == true
+            return isCommitDone(takesOver: takesOver)
         case .delete(let onlyReleased):
             handOutDeletes(onlyReleased: onlyReleased)
             return action?.isHandedOut == true && action?.jobs.isEmpty == true
@@ -168,7 +168,7 @@ extension Engine {
 
     private func handOutCommit(_ now: Instant) {
         while let run = action, !run.isHandedOut, run.jobs.count < ActionRun.jobCountMax {
-            let batch = action?.order?.next(
+            let batch = action?.order.next(
                 from: core.externalCache, countMax: ActionRun.recordCountMaxPerJob, now: now
             ) { core.node.lastHeard($0) }
             guard let batch else {
@@ -183,6 +183,16 @@ extension Engine {
             guard batch.count > 0 else { continue }
             submit(WriteJob(id: nextJobID, kind: .create, records: batch.records, count: batch.count))
         }
+    }
+
+    /// Whether nothing is left to commit. A takeover leaves in the external cache what failed or had run out; anything
+    /// beyond that arrived meanwhile and wants a further round.
+    private func isCommitDone(takesOver: Bool) -> Bool {
+        guard let run = action, run.isHandedOut, run.jobs.isEmpty else { return false }
+        let left = core.externalCache.count - run.step.failedCount - run.expiredCount
+        guard takesOver, left > 0, run.round < ActionRun.commitRoundCountMax else { return true }
+        action?.beginCommitRound()
+        return false
     }
 
     private func handOutDeletes(onlyReleased: Bool) {
