@@ -44,7 +44,8 @@ extension Slip {
         ),
         Slip(
             base + "[takeover]\ncommit = \"preload\"",
-            "f.toml:7: unknown key \"takeover\" at the top of the file. Allowed: node, sync, kernel, replicate, control."
+            "f.toml:7: unknown key \"takeover\" at the top of the file."
+                + " Allowed: node, sync, kernel, replicate, control."
         ),
         Slip(
             "nodes.name = 3\n" + base,
@@ -89,15 +90,18 @@ extension Slip {
         ),
         Slip(
             base.replacing("[[sync.link]]", with: "[sync.link]"),
-            "f.toml:3: link must be an array of tables, written as [[sync.link]] with two brackets on each side, not a table"
+            "f.toml:3: link must be an array of tables, written as [[sync.link]] with two brackets on each side,"
+                + " not a table"
         ),
         Slip(
             "sync = { insecure = true, link = [] }",
-            "f.toml:1: link must be an array of tables, written as [[sync.link]] with two brackets on each side, not a list"
+            "f.toml:1: link must be an array of tables, written as [[sync.link]] with two brackets on each side,"
+                + " not a list"
         ),
         Slip(
             "sync = { insecure = true, link = [ 1 ] }",
-            "f.toml:1: link must be an array of tables, written as [[sync.link]] with two brackets on each side, not a list"
+            "f.toml:1: link must be an array of tables, written as [[sync.link]] with two brackets on each side,"
+                + " not a list"
         ),
     ]
 

@@ -1,0 +1,91 @@
+# FlowSync. `make` builds; `make demo` shows a failover; `make test` runs everything that must pass.
+
+SWIFT   ?= swift
+PREFIX  ?= /usr
+DESTDIR ?=
+# Only lab tests whose name matches: make lab FILTER=Failover
+FILTER  ?=
+SCRATCH ?= .build
+BIN     ?= $(SCRATCH)/release
+
+# The lab and apt-get need root; sudo is for those who are not.
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+
+BUILD_PACKAGES := libnetfilter-conntrack-dev libmnl-dev libnfnetlink-dev pkg-config
+LAB_PACKAGES   := iproute2 nftables conntrack tcpdump keepalived procps iputils-ping systemd
+
+PACKAGE := --scratch-path $(SCRATCH)
+SOURCES := Sources Tests Package.swift
+
+# systemd, sysctl and the module loader read their files here, whatever the prefix.
+SYSTEM    := $(DESTDIR)/usr/lib
+DOCUMENTS := $(DESTDIR)$(PREFIX)/share/doc/flowsync
+# The files name installed programs under /usr.
+WITH_PREFIX := sed -E 's,/usr/(s?bin/flowsync|lib/flowsync|share/doc/flowsync),$(PREFIX)/\1,g'
+
+.PHONY: build release deps test unit lab demo format lint install uninstall clean
+.NOTPARALLEL:
+
+build: deps
+	$(SWIFT) build $(PACKAGE)
+
+# With Swift's library inside, so that a router needs no Swift.
+release: deps
+	$(SWIFT) build $(PACKAGE) -c release --static-swift-stdlib
+
+# Installs the Debian packages that are missing; asks for nothing if none is.
+deps:
+	@missing=$$(for package in $(BUILD_PACKAGES) $(LAB_PACKAGES); do \
+	    dpkg-query -W -f '$${Status}' $$package 2>/dev/null | grep -q '^install ok installed$$' || echo $$package; \
+	done); \
+	if [ -n "$$missing" ]; then \
+	    echo "Installing:" $$missing; \
+	    $(SUDO) apt-get update -q && \
+	    $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$missing; \
+	fi
+
+test: deps lint unit release lab
+
+unit: deps
+	$(SWIFT) test $(PACKAGE) --skip LabTests
+
+# The daemons under test are the release binaries.
+lab: release
+	$(SWIFT) build $(PACKAGE) --build-tests
+	$(SUDO) env PATH="$$PATH" FLOWSYNC_BIN=$(abspath $(BIN)) \
+	    $(SWIFT) test $(PACKAGE) --skip-build --no-parallel --filter 'LabTests\..*$(FILTER)'
+
+demo: release
+	$(SUDO) env PATH="$$PATH" FLOWSYNC_BIN=$(abspath $(BIN)) $(BIN)/flowsync-lab demo
+
+format:
+	$(SWIFT) format --in-place --recursive $(SOURCES)
+
+lint:
+	$(SWIFT) format lint --strict --recursive $(SOURCES)
+
+# Installs what `make release` built.
+install:
+	@test -x $(BIN)/flowsyncd || { echo "$(BIN)/flowsyncd is missing: run make release first" >&2; exit 1; }
+	install -D -m 755 $(BIN)/flowsyncd $(DESTDIR)$(PREFIX)/sbin/flowsyncd
+	install -D -m 755 $(BIN)/flowsync $(DESTDIR)$(PREFIX)/bin/flowsync
+	install -D -m 755 Config/keepalived/flowsync-notify $(DESTDIR)$(PREFIX)/lib/flowsync/flowsync-notify
+	test -e $(DESTDIR)/etc/flowsync/flowsyncd.toml || \
+	    install -D -m 644 Config/flowsyncd.toml $(DESTDIR)/etc/flowsync/flowsyncd.toml
+	install -D -m 644 Config/sysctl.d/90-flowsync.conf $(SYSTEM)/sysctl.d/90-flowsync.conf
+	install -D -m 644 Config/modules-load.d/flowsync.conf $(SYSTEM)/modules-load.d/flowsync.conf
+	install -d $(SYSTEM)/systemd/system $(DOCUMENTS)/keepalived
+	$(WITH_PREFIX) systemd/flowsyncd.service > $(SYSTEM)/systemd/system/flowsyncd.service
+	$(WITH_PREFIX) Config/keepalived/r1.conf > $(DOCUMENTS)/keepalived/r1.conf
+	$(WITH_PREFIX) Config/keepalived/r2.conf > $(DOCUMENTS)/keepalived/r2.conf
+	install -m 644 README.md Config/flowsyncd.toml $(DOCUMENTS)
+
+# Leaves /etc/flowsync alone: it is the operator's.
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/sbin/flowsyncd $(DESTDIR)$(PREFIX)/bin/flowsync
+	rm -f $(SYSTEM)/systemd/system/flowsyncd.service $(SYSTEM)/sysctl.d/90-flowsync.conf
+	rm -f $(SYSTEM)/modules-load.d/flowsync.conf
+	rm -rf $(DESTDIR)$(PREFIX)/lib/flowsync $(DOCUMENTS)
+
+clean:
+	rm -rf $(SCRATCH)

@@ -1,0 +1,159 @@
+import FoundationEssentials
+import Glibc
+import Testing
+
+/// What an operator installs: the unit, the example files, `make install`.
+@Suite("Packaging", .serialized)
+struct PackagingTests {
+    /// A folder of its own for each test, removed at the end.
+    private final class Folder {
+        let path: String
+
+        init() throws {
+            path = "/tmp/flowsync-packaging-\(getpid())-\(UInt32.random(in: 0 ... .max))"
+            try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: false)
+        }
+
+        func write(_ text: String, to name: String, mode: Int = 0o644) throws {
+            try text.write(toFile: path + "/" + name, atomically: false, encoding: .utf8)
+            try FileManager.default.setAttributes([.posixPermissions: mode], ofItemAtPath: path + "/" + name)
+        }
+
+        func read(_ name: String) throws -> String {
+            try String(contentsOfFile: path + "/" + name, encoding: .utf8)
+        }
+
+        deinit { try? FileManager.default.removeItem(atPath: path) }
+    }
+
+    /// Runs a shell command in the repository's root; gives its exit status and what it wrote to either stream.
+    private func run(_ command: String) throws -> (status: Int32, output: String) {
+        let pipe = try #require(popen("cd '\(Repository.root)' && { \(command) ; } 2>&1", "r"))
+        var output: [UInt8] = []
+        var chunk = [UInt8](repeating: 0, count: 4_096)
+        while true {
+            let count = fread(&chunk, 1, chunk.count, pipe)
+            if count == 0 { break }
+            output += chunk[..<count]
+        }
+        return (pclose(pipe) >> 8, String(decoding: output, as: UTF8.self))
+    }
+
+    /// `make install` into a folder, with stand-ins for the programs.
+    private func install(in folder: Folder, prefix: String = "/usr") throws {
+        for name in ["flowsyncd", "flowsync"] { try folder.write("#!/bin/sh\nexit 0\n", to: name, mode: 0o755) }
+        let result = try run("make install BIN='\(folder.path)' DESTDIR='\(folder.path)/root' PREFIX=\(prefix)")
+        #expect(result.status == 0, "\(result.output)")
+    }
+
+    @Test("make install puts everything in its place, and keeps the operator's configuration")
+    func install() throws {
+        let folder = try Folder()
+        try install(in: folder)
+        let modes = [
+            ("usr/sbin/flowsyncd", 0o755), ("usr/bin/flowsync", 0o755), ("usr/lib/flowsync/flowsync-notify", 0o755),
+            ("etc/flowsync/flowsyncd.toml", 0o644), ("usr/lib/systemd/system/flowsyncd.service", 0o644),
+            ("usr/lib/sysctl.d/90-flowsync.conf", 0o644), ("usr/lib/modules-load.d/flowsync.conf", 0o644),
+            ("usr/share/doc/flowsync/README.md", 0o644), ("usr/share/doc/flowsync/flowsyncd.toml", 0o644),
+            ("usr/share/doc/flowsync/keepalived/r1.conf", 0o644), ("usr/share/doc/flowsync/keepalived/r2.conf", 0o644),
+        ]
+        for (path, mode) in modes {
+            let attributes = try FileManager.default.attributesOfItem(atPath: "\(folder.path)/root/\(path)")
+            #expect(attributes[.posixPermissions] as? Int == mode, "\(path)")
+        }
+        try folder.write("# mine", to: "root/etc/flowsync/flowsyncd.toml")
+        try install(in: folder)
+        #expect(try folder.read("root/etc/flowsync/flowsyncd.toml") == "# mine")
+
+        #expect(try run("make uninstall DESTDIR='\(folder.path)/root'").status == 0)
+        let left = try run("cd '\(folder.path)/root' && find . -type f").output
+        #expect(left == "./etc/flowsync/flowsyncd.toml\n")
+    }
+
+    @Test("Another prefix reaches every file that names an installed program")
+    func prefix() throws {
+        let folder = try Folder()
+        try install(in: folder, prefix: "/opt/flowsync")
+        let unit = try folder.read("root/usr/lib/systemd/system/flowsyncd.service")
+        #expect(unit.contains("ExecStart=/opt/flowsync/sbin/flowsyncd --config /etc/flowsync/flowsyncd.toml\n"))
+        #expect(unit.contains("Documentation=file:/opt/flowsync/share/doc/flowsync/README.md\n"))
+        let keepalived = try folder.read("root/opt/flowsync/share/doc/flowsync/keepalived/r1.conf")
+        #expect(keepalived.contains("script \"/opt/flowsync/bin/flowsync ready\""))
+        #expect(keepalived.contains("notify \"/opt/flowsync/lib/flowsync/flowsync-notify\""))
+        #expect(try run("! grep -rE '/usr/(s?bin|lib)/flowsync' '\(folder.path)/root'").output == "")
+    }
+
+    @Test("systemd takes the unit, and rates what it may do at 2.5 or better")
+    func unit() throws {
+        let folder = try Folder()
+        try install(in: folder)
+        // verify wants the program to exist.
+        let unit = try folder.read("root/usr/lib/systemd/system/flowsyncd.service")
+        let present = unit.replacing("/usr/sbin/flowsyncd", with: "\(folder.path)/flowsyncd")
+        try folder.write(present, to: "flowsyncd.service")
+        let verified = try run("systemd-analyze verify '\(folder.path)/flowsyncd.service'")
+        #expect(verified.status == 0)
+        #expect(verified.output == "")
+
+        let rated = try run("systemd-analyze security --offline=true --threshold=25 '\(folder.path)/flowsyncd.service'")
+        #expect(rated.status == 0, "\(rated.output.suffix(200))")
+        #expect(rated.output.contains("Overall exposure level"), "\(rated.output.suffix(200))")
+    }
+
+    @Test("keepalived takes both example files")
+    func keepalived() throws {
+        try #require(geteuid() == 0, "needs root, for a network namespace with the interfaces that the files name")
+        let folder = try Folder()
+        try install(in: folder, prefix: "/usr")
+        for name in ["r1", "r2"] {
+            // It looks for the scripts, and takes them only from folders that nobody but root can write to.
+            let text = try folder.read("root/usr/share/doc/flowsync/keepalived/\(name).conf")
+                .replacing("/usr/bin/flowsync", with: "/bin/true")
+                .replacing("/usr/lib/flowsync/flowsync-notify", with: "/bin/true")
+            try folder.write(text, to: "\(name).conf")
+            let setup = "ip link add eth0 type veth peer name eth1 && ip link set eth0 up && ip link set eth1 up"
+            let result = try run(
+                "unshare --net sh -c '\(setup) && keepalived --config-test --use-file=\(folder.path)/\(name).conf'"
+            )
+            #expect(result.status == 0)
+            #expect(result.output == "")
+        }
+        // The routers are a pair only if nothing else tells them apart.
+        let difference = try run("diff Config/keepalived/r1.conf Config/keepalived/r2.conf | grep -c '^<'")
+        #expect(difference.output == "4\n")
+    }
+
+    @Test("Shell scripts are sh, and executable")
+    func scripts() throws {
+        for path in ["Config/keepalived/flowsync-notify", ".ci/run"] {
+            let shell = path == ".ci/run" ? "bash" : "sh"
+            let result = try run("\(shell) -n \(path) && test -x \(path)")
+            #expect(result.status == 0, "\(path): \(result.output)")
+        }
+    }
+
+    @Test(
+        "The notify script turns each state of keepalived into one role",
+        arguments: [("MASTER", "primary"), ("BACKUP", "backup"), ("FAULT", "fault"), ("STOP", "backup")]
+    )
+    func notify(state: String, role: String) throws {
+        let folder = try Folder()
+        try folder.write(
+            "#!/bin/sh\necho \"flowsync $*\" >> '\(folder.path)/calls'\nexit 3\n",
+            to: "flowsync",
+            mode: 0o755
+        )
+        try folder.write(
+            "#!/bin/sh\necho \"logger $*\" >> '\(folder.path)/calls'\ncat >&2\n",
+            to: "logger",
+            mode: 0o755
+        )
+        let result = try run(
+            "PATH='\(folder.path)':\"$PATH\" Config/keepalived/flowsync-notify GROUP gateway \(state) 150"
+        )
+        #expect(result.status == 3, "the command's failure is the script's")
+        #expect(result.output == "gateway is \(state): flowsync role \(role), exit status 3\n\n")
+        #expect(try folder.read("calls") == "flowsync role \(role)\nlogger -t flowsync-notify -p daemon.err\n")
+        #expect(try run("Config/keepalived/flowsync-notify GROUP gateway NONSENSE").status == 2)
+    }
+}
