@@ -24,7 +24,11 @@ public enum FlowSyncDaemon {
             let signals = try SignalDescriptor.open(SignalNumber.all)
             let server = try ControlServer.open(path: configuration.controlSocketPath, logger: logger)
             let engine = try Engine(
-                configuration: configuration, path: configurationPath, signals: signals, logger: logger)
+                configuration: configuration,
+                path: configurationPath,
+                signals: signals,
+                logger: logger
+            )
             let mailbox = engine.mailbox
             try wait { try await server.start(engine: mailbox) }
             defer { try? wait { await server.stop() } }

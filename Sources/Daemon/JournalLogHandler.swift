@@ -27,7 +27,9 @@ public struct JournalLogHandler: LogHandler {
     public func log(event: LogEvent) {
         let prefix = isJournal ? "<\(Self.priority(event.level))>" : "\(event.level): "
         var line = prefix + event.message.description.replacing("\n", with: " ")
-        for (key, value) in metadata.merging(event.metadata ?? [:], uniquingKeysWith: { $1 }).sorted(by: { $0.key < $1.key }) {
+        for (key, value) in metadata.merging(event.metadata ?? [:], uniquingKeysWith: { $1 }).sorted(by: {
+            $0.key < $1.key
+        }) {
             line += " \(key)=\(value)"
         }
         line += "\n"

@@ -26,7 +26,10 @@ public struct FlowIdentity: Hashable, BitwiseCopyable, Sendable {
         let small =
             UInt64(tuple.key.raw) << 32 | UInt64(zone.id) << 16 | UInt64(zone.direction.rawValue) << 12
             | UInt64(tuple.family.rawValue) << 8 | UInt64(tuple.protocolNumber)
-        var state = fold(tuple.source.high ^ seed ^ 0x9e37_79b9_7f4a_7c15, tuple.destination.high ^ 0xa076_1d64_78bd_642f &+ seed)
+        var state = fold(
+            tuple.source.high ^ seed ^ 0x9e37_79b9_7f4a_7c15,
+            tuple.destination.high ^ 0xa076_1d64_78bd_642f &+ seed
+        )
         if tuple.family == .ipv6 {
             state = fold(tuple.source.low ^ state, tuple.destination.low ^ 0xe703_7ed1_a0b4_28db &+ seed)
         }

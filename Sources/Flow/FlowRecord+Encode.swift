@@ -61,7 +61,9 @@ extension FlowRecord {
         }
         if present.contains(.tcpWindowScale) { record.storeWord(windowScales(news), at: Offset.windowScales) }
         record.storeWord(
-            UInt8(truncatingIfNeeded: known.union(present.intersection(fixedAttributes)).rawValue), at: Offset.known)
+            UInt8(truncatingIfNeeded: known.union(present.intersection(fixedAttributes)).rawValue),
+            at: Offset.known
+        )
     }
 
     /// Overwrites the seconds left in a record.
@@ -92,7 +94,10 @@ extension FlowRecord {
 
     @_lifetime(output: copy output)
     private static func putOptionalSections(
-        _ flow: Flow, _ sections: inout Section, _ end: inout Int, _ output: inout MutableRawSpan
+        _ flow: Flow,
+        _ sections: inout Section,
+        _ end: inout Int,
+        _ output: inout MutableRawSpan
     ) {
         if flow.attributes.contains(.labels) {
             sections.insert(.labels)
@@ -137,7 +142,10 @@ extension FlowRecord {
 
     @_lifetime(output: copy output)
     private static func put(
-        _ address: Address, _ family: AddressFamily, _ end: inout Int, _ output: inout MutableRawSpan
+        _ address: Address,
+        _ family: AddressFamily,
+        _ end: inout Int,
+        _ output: inout MutableRawSpan
     ) {
         if family == .ipv4 {
             output.storeLittleEndian(UInt32(truncatingIfNeeded: address.high.littleEndian), at: end)
@@ -158,7 +166,9 @@ extension FlowRecord {
 
     @_lifetime(output: copy output)
     private static func putIntegers(
-        _ values: InlineArray<3, UInt32>, _ end: inout Int, _ output: inout MutableRawSpan
+        _ values: InlineArray<3, UInt32>,
+        _ end: inout Int,
+        _ output: inout MutableRawSpan
     ) {
         for index in values.indices {
             output.storeLittleEndian(values[index], at: end)

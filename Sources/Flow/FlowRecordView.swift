@@ -87,14 +87,17 @@ public struct FlowRecordView: ~Escapable {
         return tuple
     }
 
-    /// Whether the record is that of `identity`. Reads no more than it must.
+    /// Whether the record is that of `identity`.
+    ///
+    /// Reads no more than it must.
     public func isOf(_ identity: FlowIdentity) -> Bool {
         let tuple = identity.tuple
         guard protocolNumber == tuple.protocolNumber, family == tuple.family else { return false }
         let start = FlowRecord.Offset.tuple
         if tuple.family == .ipv4 {
-            guard bytes.word(at: start, as: UInt32.self).littleEndian
-                == UInt32(truncatingIfNeeded: tuple.source.high.littleEndian),
+            guard
+                bytes.word(at: start, as: UInt32.self).littleEndian
+                    == UInt32(truncatingIfNeeded: tuple.source.high.littleEndian),
                 bytes.word(at: start + 4, as: UInt32.self).littleEndian
                     == UInt32(truncatingIfNeeded: tuple.destination.high.littleEndian),
                 bytes.word(at: start + 8, as: UInt32.self) == tuple.key.raw
@@ -203,7 +206,9 @@ public struct FlowRecordView: ~Escapable {
             Address(high: UInt64(bytes.littleEndian(at: offset, as: UInt32.self)).littleEndian, low: 0)
         case .ipv6:
             Address(
-                high: bytes.word(at: offset, as: UInt64.self), low: bytes.word(at: offset + 8, as: UInt64.self))
+                high: bytes.word(at: offset, as: UInt64.self),
+                low: bytes.word(at: offset + 8, as: UInt64.self)
+            )
         }
     }
 

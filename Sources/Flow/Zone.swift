@@ -15,7 +15,9 @@ public struct Zone: Hashable, BitwiseCopyable, Sendable {
     /// The directions that lie in the zone.
     public var direction: Direction
 
-    /// A zone of a number and its directions. Zone 0 holds for both directions whatever is asked.
+    /// A zone of a number and its directions.
+    ///
+    /// Zone 0 holds for both directions whatever is asked.
     @inlinable
     public init(id: UInt16, direction: Direction = .both) {
         self.id = id

@@ -75,7 +75,10 @@ public struct ExternalCache: ~Copyable {
     ///   - origin: where it comes from.
     ///   - outranks: whether the sender's claim outranks that of the peer with the given index.
     public mutating func upsert(
-        _ record: RawSpan, from origin: Origin, now: Instant, outranks: (UInt16) -> Bool
+        _ record: RawSpan,
+        from origin: Origin,
+        now: Instant,
+        outranks: (UInt16) -> Bool
     ) -> Outcome {
         let view = FlowRecordView(record)
         let identity = view.identity
@@ -108,7 +111,11 @@ public struct ExternalCache: ~Copyable {
     ///   - tombstones: if not nil, an older state of the flow may still be under way: a tombstone is kept even for a
     ///     flow that is not known, and appended here for a later `settle`.
     public mutating func delete(
-        _ record: RawSpan, from origin: Origin, now: Instant, tombstones: inout [Slot]?, outranks: (UInt16) -> Bool
+        _ record: RawSpan,
+        from origin: Origin,
+        now: Instant,
+        tombstones: inout [Slot]?,
+        outranks: (UInt16) -> Bool
     ) -> Outcome {
         let identity = FlowRecordView(record).identity
         guard let slot = table.find(identity) else {
@@ -162,7 +169,11 @@ public struct ExternalCache: ~Copyable {
     ///
     /// - Returns: where to go on; nil when the whole table was seen.
     public mutating func sweep(
-        owner: UInt16, generation: UInt16, after position: Slot?, slotCountMax: Int, removedCount: inout Int
+        owner: UInt16,
+        generation: UInt16,
+        after position: Slot?,
+        slotCountMax: Int,
+        removedCount: inout Int
     ) -> Slot? {
         var gone: [Slot] = []
         let next = table.walk(after: position, slotCountMax: slotCountMax) { slot, header in

@@ -22,7 +22,9 @@ public struct FlowTable: ~Copyable {
         self.seed = seed
     }
 
-    /// The slot of a flow or tombstone. O(1).
+    /// The slot of a flow or tombstone.
+    ///
+    /// O(1).
     public func find(_ identity: FlowIdentity) -> Slot? {
         let hash = UInt32(truncatingIfNeeded: identity.hash(seed: seed))
         return index.find(hash: hash) { slot in
@@ -139,7 +141,9 @@ public struct FlowTable: ~Copyable {
     }
 
     /// Walks at most `slotCountMax` places after `start`, calling `body` for every occupied slot; returns where to go
-    /// on, nil at the end. Bounds the work of one slice also where the table is sparse.
+    /// on, nil at the end.
+    ///
+    /// Bounds the work of one slice also where the table is sparse.
     public func walk(after start: Slot?, slotCountMax: Int, _ body: (Slot, SlotHeader) -> Void) -> Slot? {
         var sizeClass = start?.sizeClass ?? 0
         var position = start.map { $0.index + 1 } ?? 0

@@ -45,11 +45,13 @@ extension InternalCache {
     }
 
     /// Goes through the next places of the table after the dump's last message and buries what the kernel no longer
-    /// has. To be called until it returns true: the reconciliation is then over.
+    /// has.
+    ///
+    /// To be called until it returns true: the reconciliation is then over.
     ///
     /// - Parameters:
-    ///   - slotCountMax: the places looked at in this call.
-    ///   - buried: receives the new tombstones.
+    /// - slotCountMax: the places looked at in this call.
+    /// - buried: receives the new tombstones.
     public mutating func sweepVanished(slotCountMax: Int, into buried: inout [Slot]) -> Bool {
         guard let reconcileStart else { return true }
         var settled: [Slot] = []

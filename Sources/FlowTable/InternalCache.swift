@@ -49,7 +49,9 @@ public struct InternalCache: ~Copyable {
         return age - min(age, table[slot].createdSeconds)
     }
 
-    /// Takes in a flow that the kernel calls new. What was known under its identity is forgotten.
+    /// Takes in a flow that the kernel calls new.
+    ///
+    /// What was known under its identity is forgotten.
     public mutating func create(_ flow: Flow, now: Instant) -> Slot {
         guard let slot = table.find(flow.identity) else { return insert(flow, now: now) }
         if table[slot].flags.contains(.dead) {
@@ -89,7 +91,9 @@ public struct InternalCache: ~Copyable {
         return slot
     }
 
-    /// Lets a tombstone go, now that nobody has to be told any more. A running dump keeps it a little longer.
+    /// Lets a tombstone go, now that nobody has to be told any more.
+    ///
+    /// A running dump keeps it a little longer.
     public mutating func settle(_ slot: Slot) {
         guard table[slot].flags.contains(.dead) else { return }
         if let reconcileStart, table[slot].touched >= reconcileStart {

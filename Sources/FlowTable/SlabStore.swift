@@ -26,7 +26,7 @@ struct SlabStore: ~Copyable {
 
     deinit {
         for sizeClass in 0..<8 {
-            for unsafe chunk in unsafe chunks[sizeClass] { unsafe chunk.deallocate() }
+            for unsafechunk in unsafe chunks[sizeClass] { unsafe chunk.deallocate() }
         }
     }
 

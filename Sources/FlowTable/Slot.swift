@@ -25,7 +25,9 @@ public struct Slot: Hashable, BitwiseCopyable, Sendable, Comparable {
     public static func < (left: Slot, right: Slot) -> Bool { left.rawValue < right.rawValue }
 }
 
-/// What a table keeps beside a flow's record. Plain numbers, 40 bytes.
+/// What a table keeps beside a flow's record.
+///
+/// Plain numbers, 40 bytes.
 public struct SlotHeader: BitwiseCopyable, Sendable {
     /// What is going on with the flow in the slot.
     public struct Flags: OptionSet, BitwiseCopyable, Sendable {
@@ -48,7 +50,9 @@ public struct SlotHeader: BitwiseCopyable, Sendable {
 
     /// When the flow expires, on this node's clock.
     public var deadline = Instant(nanoseconds: 0)
-    /// Internal cache: the datagram that carried the flow's latest state, 0 = none. External: the one last applied.
+    /// Internal cache: the datagram that carried the flow's latest state, 0 = none.
+    ///
+    /// External: the one last applied.
     public var sequence: UInt64 = 0
     /// The low half of the identity's hash.
     public var hash: UInt32 = 0
@@ -56,7 +60,9 @@ public struct SlotHeader: BitwiseCopyable, Sendable {
     public var createdSeconds: UInt32 = 0
     /// Internal cache: the dump slice in which the kernel last spoke of the flow.
     public var touched: UInt32 = 0
-    /// External cache: the transfer that last confirmed the flow. Internal: the claim under which it was taken.
+    /// External cache: the transfer that last confirmed the flow.
+    ///
+    /// Internal: the claim under which it was taken.
     public var generation: UInt16 = 0
     /// External cache: the index of the peer that owns the flow.
     public var owner: UInt16 = 0

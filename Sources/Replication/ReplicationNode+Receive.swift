@@ -2,9 +2,14 @@ public import Flow
 public import FlowTable
 
 extension ReplicationNode {
-    /// Takes in a datagram from the sync link. Whatever it holds, nothing traps: what is not taken is counted by cause.
+    /// Takes in a datagram from the sync link.
+    ///
+    /// Whatever it holds, nothing traps: what is not taken is counted by cause.
     public mutating func receive(
-        _ datagram: RawSpan, now: Instant, internalCache: inout InternalCache, externalCache: inout ExternalCache
+        _ datagram: RawSpan,
+        now: Instant,
+        internalCache: inout InternalCache,
+        externalCache: inout ExternalCache
     ) {
         let header: DatagramHeader
         do {
@@ -69,7 +74,9 @@ extension ReplicationNode {
 
     /// The session a datagram belongs to: begun at first contact, begun anew with a new epoch.
     private mutating func session(
-        _ header: DatagramHeader, now: Instant, internalCache: inout InternalCache,
+        _ header: DatagramHeader,
+        now: Instant,
+        internalCache: inout InternalCache,
         externalCache: inout ExternalCache
     ) -> Int? {
         guard let index = peers.firstIndex(where: { $0.nodeID == header.nodeID }) else {
@@ -112,7 +119,8 @@ extension ReplicationNode {
             peers[index].takeoverNumber = header.takeoverNumber
             if role == .primary, header.takeoverNumber > takeoverNumber, header.flags.contains(.claiming) {
                 events.append(
-                    .outranked(name: peers[index].displayName, takeoverNumber: header.takeoverNumber))
+                    .outranked(name: peers[index].displayName, takeoverNumber: header.takeoverNumber)
+                )
             }
         }
         let isClaiming = header.flags.contains(.claiming)
@@ -135,13 +143,20 @@ extension ReplicationNode {
 
     /// Applies the messages of a validated datagram.
     private mutating func apply(
-        _ datagram: RawSpan, _ header: DatagramHeader, _ index: Int, now: Instant,
-        internalCache: inout InternalCache, externalCache: inout ExternalCache
+        _ datagram: RawSpan,
+        _ header: DatagramHeader,
+        _ index: Int,
+        now: Instant,
+        internalCache: inout InternalCache,
+        externalCache: inout ExternalCache
     ) {
         let isSequenced = header.flags.contains(.sequenced)
         let origin = ExternalCache.Origin(
-            owner: UInt16(index), sequence: header.sequence, generation: peers[index].generation,
-            epochGeneration: peers[index].epochGeneration)
+            owner: UInt16(index),
+            sequence: header.sequence,
+            generation: peers[index].generation,
+            epochGeneration: peers[index].epochGeneration
+        )
         // An older datagram may still be under way if there is a gap below this one.
         let isInOrder = header.sequence == peers[index].window.cumulative + 1
         var tombstones: [Slot]? = isInOrder ? nil : []
@@ -182,8 +197,12 @@ extension ReplicationNode {
     }
 
     private mutating func applyUpsert(
-        _ record: RawSpan, _ origin: ExternalCache.Origin, _ header: DatagramHeader, now: Instant,
-        _ internalCache: borrowing InternalCache, _ externalCache: inout ExternalCache
+        _ record: RawSpan,
+        _ origin: ExternalCache.Origin,
+        _ header: DatagramHeader,
+        now: Instant,
+        _ internalCache: borrowing InternalCache,
+        _ externalCache: inout ExternalCache
     ) {
         // A router that has not noticed its loss must not plant its old flows in the cache of the one that took over.
         if role == .primary, takeoverNumber > header.takeoverNumber, internalCache.count > 0,
@@ -237,7 +256,10 @@ extension ReplicationNode {
             body.littleEndian(at: 8, as: UInt64.self) == settings.epoch
         else { return }
         let request = Transfer.Request(
-            peer: index, nodeID: peers[index].nodeID, token: body.littleEndian(at: 4, as: UInt32.self))
+            peer: index,
+            nodeID: peers[index].nodeID,
+            token: body.littleEndian(at: 4, as: UInt32.self)
+        )
         // Requests are repeated until the transfer's end arrives.
         guard peers[index].servedToken != request.token else { return }
         peers[index].servedToken = request.token

@@ -8,7 +8,9 @@ extension ReplicationNode {
     /// - Returns: the datagram's bytes; 0 if there is nothing to send now.
     @_lifetime(output: copy output)
     public mutating func nextTransmit(
-        into output: inout MutableRawSpan, now: Instant, internalCache: inout InternalCache
+        into output: inout MutableRawSpan,
+        now: Instant,
+        internalCache: inout InternalCache
     ) -> Int {
         var writer = MessageWriter(output._mutatingExtracting(0..<output.byteCount))
         if heartbeatDueAt <= now {
@@ -26,9 +28,14 @@ extension ReplicationNode {
         if sender.isClaiming { flags.insert(.claiming) }
         writer.finish(
             DatagramHeader(
-                flags: flags, nodeID: nodeID, epoch: settings.epoch, sequence: sequence,
+                flags: flags,
+                nodeID: nodeID,
+                epoch: settings.epoch,
+                sequence: sequence,
                 floorDistance: UInt32(clamping: sequence + 1 - min(sender.log.floor, sequence + 1)),
-                takeoverNumber: takeoverNumber))
+                takeoverNumber: takeoverNumber
+            )
+        )
         if isSequenced { sender.close(byteCount: writer.byteCount, now: now) }
         sender.counters.datagrams += 1
         return writer.byteCount
@@ -41,8 +48,12 @@ extension ReplicationNode {
             let rangeCountMax = min(Ack.rangeCountMax, (writer.bodyByteCountMax - Ack.fixedByteCount) / 4)
             writer.put(
                 Ack(
-                    nodeID: peer.nodeID, epoch: peer.epoch, cumulative: peer.window.cumulative,
-                    ranges: peer.window.ranges(countMax: rangeCountMax)))
+                    nodeID: peer.nodeID,
+                    epoch: peer.epoch,
+                    cumulative: peer.window.cumulative,
+                    ranges: peer.window.ranges(countMax: rangeCountMax)
+                )
+            )
             peers[index].ackDueAt = nil
         }
         if let request = peer.request, peer.isUp, writer.bodyByteCountMax >= 16,

@@ -97,11 +97,19 @@ public struct ReplicationNode: ~Copyable {
         peers.indices.map { index in
             let peer = peers[index]
             return PeerStatus(
-                name: peer.displayName, nodeID: peer.nodeID, epoch: peer.epoch, isUp: peer.isUp, role: peer.role,
-                isClaiming: peer.isClaiming, takeoverNumber: peer.takeoverNumber, lastHeard: peer.lastHeard,
+                name: peer.displayName,
+                nodeID: peer.nodeID,
+                epoch: peer.epoch,
+                isUp: peer.isUp,
+                role: peer.role,
+                isClaiming: peer.isClaiming,
+                takeoverNumber: peer.takeoverNumber,
+                lastHeard: peer.lastHeard,
                 synchronisedSince: peer.synchronisedSince,
-                isMember: sender.members & 1 << UInt64(index) != 0, acknowledgedSequence: peer.ackedThrough,
-                announcedFlowCount: peer.announcedFlowCount)
+                isMember: sender.members & 1 << UInt64(index) != 0,
+                acknowledgedSequence: peer.ackedThrough,
+                announcedFlowCount: peer.announcedFlowCount
+            )
         }
     }
 
@@ -128,7 +136,9 @@ public struct ReplicationNode: ~Copyable {
         sender.announce(slot, in: &cache)
     }
 
-    /// Changes the role. As primary the node claims its flows under a number above every one seen so far.
+    /// Changes the role.
+    ///
+    /// As primary the node claims its flows under a number above every one seen so far.
     public mutating func setRole(_ role: NodeRole, now: Instant, internalCache: inout InternalCache) {
         if role == .primary, self.role != .primary {
             let highest = peers.map(\.takeoverNumber).max() ?? 0
@@ -183,7 +193,9 @@ public struct ReplicationNode: ~Copyable {
 
     /// Does what has become due: gives up losses and silent peers, goes on with sweeps.
     public mutating func timeOut(
-        now: Instant, internalCache: inout InternalCache, externalCache: inout ExternalCache
+        now: Instant,
+        internalCache: inout InternalCache,
+        externalCache: inout ExternalCache
     ) {
         sender.timeOut(now: now, cache: &internalCache)
         for index in peers.indices {
@@ -203,8 +215,12 @@ public struct ReplicationNode: ~Copyable {
     private mutating func stepSweep(_ index: Int, now: Instant, externalCache: inout ExternalCache) {
         guard var sweep = peers[index].sweep else { return }
         sweep.position = externalCache.sweep(
-            owner: UInt16(index), generation: peers[index].generation, after: sweep.position,
-            slotCountMax: Self.sweepSlotCountMax, removedCount: &sweep.removedCount)
+            owner: UInt16(index),
+            generation: peers[index].generation,
+            after: sweep.position,
+            slotCountMax: Self.sweepSlotCountMax,
+            removedCount: &sweep.removedCount
+        )
         guard sweep.position == nil else {
             peers[index].sweep = sweep
             return
@@ -213,7 +229,11 @@ public struct ReplicationNode: ~Copyable {
         peers[index].synchronisedSince = now
         events.append(
             .synchronised(
-                name: peers[index].displayName, flowCount: sweep.flowCount, removedCount: sweep.removedCount,
-                milliseconds: now.milliseconds(since: sweep.startedAt)))
+                name: peers[index].displayName,
+                flowCount: sweep.flowCount,
+                removedCount: sweep.removedCount,
+                milliseconds: now.milliseconds(since: sweep.startedAt)
+            )
+        )
     }
 }

@@ -60,8 +60,13 @@ struct SendLog: ~Copyable {
     mutating func close(byteCount: Int, awaiting: UInt64, now: Instant) -> UInt64 {
         let sequence = next
         datagrams[Int(sequence % Self.datagramCountMax)] = Datagram(
-            sentAt: now, awaiting: awaiting, firstSlot: slotNext - UInt64(openSlotCount), slotCount: openSlotCount,
-            byteCount: UInt32(byteCount), isResolved: false)
+            sentAt: now,
+            awaiting: awaiting,
+            firstSlot: slotNext - UInt64(openSlotCount),
+            slotCount: openSlotCount,
+            byteCount: UInt32(byteCount),
+            isResolved: false
+        )
         inFlightByteCount += byteCount
         openSlotCount = 0
         next += 1
@@ -89,7 +94,9 @@ struct SendLog: ~Copyable {
         inFlightByteCount -= Int(datagrams[index].byteCount)
     }
 
-    /// Moves the floor over what is resolved. To be called after the resolved datagrams' slots were read.
+    /// Moves the floor over what is resolved.
+    ///
+    /// To be called after the resolved datagrams' slots were read.
     mutating func advanceFloor() {
         while floor < next {
             let datagram = datagram(floor)

@@ -51,7 +51,9 @@ struct Sender: ~Copyable {
     ///
     /// - Returns: whether anything was added; the datagram is then sequenced, as number `log.next`.
     mutating func compose(
-        _ writer: inout MessageWriter, now: Instant, cache: inout InternalCache
+        _ writer: inout MessageWriter,
+        now: Instant,
+        cache: inout InternalCache
     ) -> Bool {
         guard members != 0, log.hasRoom(forSlotCount: 256) else { return false }
         var isSequenced = composeEnds(&writer)
@@ -86,7 +88,10 @@ struct Sender: ~Copyable {
 
     /// Writes a slot's state; false if there is no room for it.
     private mutating func put(
-        _ slot: Slot, _ writer: inout MessageWriter, now: Instant, cache: inout InternalCache
+        _ slot: Slot,
+        _ writer: inout MessageWriter,
+        now: Instant,
+        cache: inout InternalCache
     ) -> Bool {
         guard Self.write(slot, of: cache.table, &writer, now: now) else { return false }
         if cache[slot].flags.contains(.dead) { counters.deletes += 1 } else { counters.upserts += 1 }
@@ -97,14 +102,20 @@ struct Sender: ~Copyable {
     }
 
     private static func write(
-        _ slot: Slot, of table: borrowing FlowTable, _ writer: inout MessageWriter, now: Instant
+        _ slot: Slot,
+        of table: borrowing FlowTable,
+        _ writer: inout MessageWriter,
+        now: Instant
     ) -> Bool {
         let header = table[slot]
         let record = table.record(at: slot)
         guard record.byteCount <= writer.bodyByteCountMax else { return false }
         let isDead = header.flags.contains(.dead)
         writer.putRecord(
-            isDead ? .delete : .upsert, record, timeoutSeconds: isDead ? 0 : header.deadline.secondsLeft(at: now))
+            isDead ? .delete : .upsert,
+            record,
+            timeoutSeconds: isDead ? 0 : header.deadline.secondsLeft(at: now)
+        )
         return true
     }
 
@@ -114,7 +125,10 @@ struct Sender: ~Copyable {
     ///
     /// - Parameter ackedThrough: everything up to here was taken in from this peer before.
     mutating func receive(
-        _ ack: Ack, peer: Int, ackedThrough: inout UInt64, cache: inout InternalCache
+        _ ack: Ack,
+        peer: Int,
+        ackedThrough: inout UInt64,
+        cache: inout InternalCache
     ) {
         guard ack.cumulative < log.next else {
             counters.invalidAcks += 1
@@ -212,7 +226,9 @@ struct Sender: ~Copyable {
         members |= 1 << UInt64(peer)
     }
 
-    /// Stops waiting for a peer. With the last one gone nothing is kept: whoever comes gets a transfer.
+    /// Stops waiting for a peer.
+    ///
+    /// With the last one gone nothing is kept: whoever comes gets a transfer.
     mutating func removeMember(_ peer: Int, cache: inout InternalCache) {
         let bit: UInt64 = 1 << UInt64(peer)
         guard members & bit != 0 else { return }
@@ -225,7 +241,9 @@ struct Sender: ~Copyable {
         finishTransferIfDone()
     }
 
-    /// Begins or stops announcing this node's flows. Peers notice by the header's flag and ask for a resync.
+    /// Begins or stops announcing this node's flows.
+    ///
+    /// Peers notice by the header's flag and ask for a resync.
     mutating func setClaiming(_ claiming: Bool, cache: inout InternalCache) {
         guard claiming != isClaiming else { return }
         isClaiming = claiming
@@ -284,7 +302,9 @@ struct Sender: ~Copyable {
     }
 
     private mutating func composeTransfer(
-        _ writer: inout MessageWriter, now: Instant, cache: inout InternalCache
+        _ writer: inout MessageWriter,
+        now: Instant,
+        cache: inout InternalCache
     ) -> Bool {
         guard var current = transfer, !current.isWalked else { return false }
         current.refill(now: now)
@@ -325,7 +345,12 @@ struct Sender: ~Copyable {
         for request in current.requests {
             ends.append(
                 TransferEnd(
-                    peer: request.peer, nodeID: request.nodeID, token: request.token, flowCount: current.flowCount))
+                    peer: request.peer,
+                    nodeID: request.nodeID,
+                    token: request.token,
+                    flowCount: current.flowCount
+                )
+            )
         }
         transfer = nil
     }

@@ -22,8 +22,10 @@ public struct CommitOrder {
         case related
     }
 
-    /// Seconds that a flow gets at least. The owner's kernel refreshes timeouts without an event, so a flow that its
-    /// owner had not deleted when it was last heard lives, whatever the copy's timeout says.
+    /// Seconds that a flow gets at least.
+    ///
+    /// The owner's kernel refreshes timeouts without an event, so a flow that its owner had not deleted when it was
+    /// last heard lives, whatever the copy's timeout says.
     public static let timeoutSecondsMin: UInt32 = 60
 
     private var pass: Pass? = .assured
@@ -38,7 +40,10 @@ public struct CommitOrder {
     ///   - countMax: records in the batch.
     ///   - ownerLastHeard: when the peer with an index was last heard.
     public mutating func next(
-        from cache: borrowing ExternalCache, countMax: Int, now: Instant, ownerLastHeard: (UInt16) -> Instant?
+        from cache: borrowing ExternalCache,
+        countMax: Int,
+        now: Instant,
+        ownerLastHeard: (UInt16) -> Instant?
     ) -> Batch? {
         var batch = Batch()
         while let current = pass {

@@ -37,7 +37,11 @@ final class VirtualNode {
     init(name: String, epoch: UInt64, role: NodeRole = .unset, now: Instant) {
         self.name = name
         node = ReplicationNode(
-            settings: NodeSettings(name: name, epoch: epoch), role: role, takeoverNumber: 0, now: now)
+            settings: NodeSettings(name: name, epoch: epoch),
+            role: role,
+            takeoverNumber: 0,
+            now: now
+        )
         internalCache = InternalCache(seed: epoch, now: now)
         externalCache = ExternalCache(seed: epoch &+ 1, now: now)
     }
@@ -69,8 +73,11 @@ final class VirtualNode {
         }
         let role = node.role
         node = ReplicationNode(
-            settings: NodeSettings(name: name, epoch: epoch), role: role, takeoverNumber: node.takeoverNumber,
-            now: now)
+            settings: NodeSettings(name: name, epoch: epoch),
+            role: role,
+            takeoverNumber: node.takeoverNumber,
+            now: now
+        )
         internalCache = InternalCache(seed: epoch, now: now)
         externalCache = ExternalCache(seed: epoch, now: now)
         for flow in flows { create(flow, now: now) }
@@ -109,8 +116,10 @@ final class VirtualPair {
             for datagram in due { deliver(datagram.bytes, to: datagram.to) }
             for index in nodes.indices {
                 nodes[index].node.timeOut(
-                    now: now, internalCache: &nodes[index].internalCache,
-                    externalCache: &nodes[index].externalCache)
+                    now: now,
+                    internalCache: &nodes[index].internalCache,
+                    externalCache: &nodes[index].externalCache
+                )
                 transmit(index)
             }
             now = now.advanced(byMilliseconds: 1)
@@ -119,8 +128,11 @@ final class VirtualPair {
 
     func deliver(_ bytes: [UInt8], to index: Int) {
         nodes[index].node.receive(
-            bytes.span.bytes, now: now, internalCache: &nodes[index].internalCache,
-            externalCache: &nodes[index].externalCache)
+            bytes.span.bytes,
+            now: now,
+            internalCache: &nodes[index].internalCache,
+            externalCache: &nodes[index].externalCache
+        )
     }
 
     private func transmit(_ index: Int) {
@@ -129,7 +141,10 @@ final class VirtualPair {
             var span = buffer.mutableSpan
             var bytes = span.mutableBytes
             let count = nodes[index].node.nextTransmit(
-                into: &bytes, now: now, internalCache: &nodes[index].internalCache)
+                into: &bytes,
+                now: now,
+                internalCache: &nodes[index].internalCache
+            )
             guard count > 0 else { break }
             byteCountSent += count
             guard !link.isCut[index] else { continue }
@@ -178,7 +193,9 @@ func makeFlow(_ number: Int, mark: UInt32 = 0, timeoutSeconds: UInt32 = 3_600) -
         source: Address(ipv4: (10, UInt8(number >> 16 & 255), UInt8(number >> 8 & 255), UInt8(number & 255))),
         destination: Address(ipv4: (192, 0, 2, 1)),
         key: ProtocolKey(sourcePort: UInt16(1024 + number % 60_000), destinationPort: 443),
-        protocolNumber: IPProtocol.tcp, family: .ipv4)
+        protocolNumber: IPProtocol.tcp,
+        family: .ipv4
+    )
     var flow = Flow(original: original)
     flow.reply.destination = Address(ipv4: (198, 51, 100, 1))
     flow.attributes = [.status, .timeout, .mark, .protocolState]

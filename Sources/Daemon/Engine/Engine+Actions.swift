@@ -95,7 +95,8 @@ extension Engine {
                 """
                 \(done.name): \(step.name): \(step.count) in \(Int(step.milliseconds.rounded())) ms\
                 \(failed.isEmpty ? "" : ", failed: \(failed)")\(step.note.map { "; \($0)" } ?? "")
-                """)
+                """
+            )
         }
         if done.name.hasPrefix("role ") { lastTakeover = (now, done.report) }
         done.answer?.resume(returning: .action(done.report))
@@ -169,7 +170,9 @@ extension Engine {
     private func handOutCommit(_ now: Instant) {
         while let run = action, !run.isHandedOut, run.jobs.count < ActionRun.jobCountMax {
             let batch = action?.order.next(
-                from: core.externalCache, countMax: ActionRun.recordCountMaxPerJob, now: now
+                from: core.externalCache,
+                countMax: ActionRun.recordCountMaxPerJob,
+                now: now
             ) { core.node.lastHeard($0) }
             guard let batch else {
                 action?.isHandedOut = true
@@ -185,8 +188,10 @@ extension Engine {
         }
     }
 
-    /// Whether nothing is left to commit. A takeover leaves in the external cache what failed or had run out; anything
-    /// beyond that arrived meanwhile and wants a further round.
+    /// Whether nothing is left to commit.
+    ///
+    /// A takeover leaves in the external cache what failed or had run out; anything beyond that arrived meanwhile and
+    /// wants a further round.
     private func isCommitDone(takesOver: Bool) -> Bool {
         guard let run = action, run.isHandedOut, run.jobs.isEmpty else { return false }
         let left = core.externalCache.count - run.step.failedCount - run.expiredCount
@@ -240,7 +245,8 @@ extension Engine {
             logLimited(
                 "refused \(name) \(failure.stage.rawValue)",
                 "the kernel refused to \(failure.stage.rawValue) a flow: \(name) (\(SystemError.text(of: failure.errno)))"
-                    + remedy(failure.errno))
+                    + remedy(failure.errno)
+            )
         }
         if case .commit(takesOver: true) = action?.phases.first { takeOver(job, outcome) }
     }
@@ -254,8 +260,9 @@ extension Engine {
         }
     }
 
-    /// Flows that are in the kernel are this node's now: they leave the external cache. The kernel's echo of the write
-    /// brings them into the internal one, as the kernel sees them.
+    /// Flows that are in the kernel are this node's now: they leave the external cache.
+    ///
+    /// The kernel's echo of the write brings them into the internal one, as the kernel sees them.
     private func takeOver(_ job: WriteJob, _ outcome: WriteOutcome) {
         let failed = Set(outcome.failures.map(\.index))
         var offset = 0
@@ -282,7 +289,8 @@ extension Engine {
             return true
         }
         let isDrained = drainAt > now
-        guard isDrained, !reconciliation.isReading, reconciliation.dueAt == nil || reconciliation.dueCause == .policy else {
+        guard isDrained, !reconciliation.isReading, reconciliation.dueAt == nil || reconciliation.dueCause == .policy
+        else {
             return false
         }
         action?.step.count = core.internalCache.count

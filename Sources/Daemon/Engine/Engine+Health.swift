@@ -22,7 +22,9 @@ extension Engine {
         return status
     }
 
-    /// Looks for what silently keeps replication from working, and says how to mend it. New findings are logged.
+    /// Looks for what silently keeps replication from working, and says how to mend it.
+    ///
+    /// New findings are logged.
     func checkKernel() {
         var found: [String] = []
         do {

@@ -83,7 +83,8 @@ extension Engine {
             "overrun",
             "the kernel dropped events: the event buffer (\(before >> 10) KiB) was full; "
                 + (events.bufferByteCount > before ? "it is now \(events.bufferByteCount >> 10) KiB; " : "")
-                + "reading the kernel's table")
+                + "reading the kernel's table"
+        )
         wantDump(.overrun, at: now.advanced(byMilliseconds: Reconciliation.overrunDelayMilliseconds))
     }
 
@@ -157,7 +158,8 @@ extension Engine {
                 """
                 kernel's table read (\(reconciliation.cause.rawValue)): \(core.internalCache.count) flows \
                 in \(reconciliation.lastMilliseconds) ms
-                """)
+                """
+            )
         }
         if !isReady {
             isReady = true
@@ -167,7 +169,9 @@ extension Engine {
     }
 
     /// Flows whose time ran out long ago without an event: either traffic refreshed them, which the kernel does not
-    /// report, or their end was lost. A dump tells.
+    /// report, or their end was lost.
+    ///
+    /// A dump tells.
     func startAuditIfDue(_ now: Instant) {
         guard !reconciliation.isReading, reconciliation.dueAt == nil, isReady else { return }
         let deadline = core.internalCache.earliestDeadline
@@ -185,7 +189,8 @@ extension Engine {
             protocols: policy.protocols.numbers,
             ignoredSources: (policy.ignoredNetworks + own).map {
                 KernelFilter.Network(address: $0.base.address, prefixLength: $0.prefixLength, family: $0.base.family)
-            })
+            }
+        )
     }
 
     /// Puts the policy into the kernel's filter and brings the cache in line with it at `due`.

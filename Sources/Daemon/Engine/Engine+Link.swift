@@ -22,11 +22,14 @@ extension Engine {
         switch settings.transport {
         case .multicast(let group):
             return try LinkSettings(
-                transport: .multicast(group: address(group), port: settings.port), interface: settings.interface)
+                transport: .multicast(group: address(group), port: settings.port),
+                interface: settings.interface
+            )
         case .udp(let local, let peers):
             return try LinkSettings(
                 transport: .udp(local: address(local), peers: peers.map(address), port: settings.port),
-                interface: settings.interface)
+                interface: settings.interface
+            )
         }
     }
 
@@ -34,7 +37,8 @@ extension Engine {
         interfaces.flatMap(\.addresses).map { address in
             HostAddress(
                 address: Address(high: address.high, low: address.low),
-                family: address.family == .v4 ? .ipv4 : .ipv6)
+                family: address.family == .v4 ? .ipv4 : .ipv6
+            )
         }
     }
 
@@ -110,14 +114,16 @@ extension Engine {
                 logger.info("peer \(name) is up")
             case .peerDown(let name):
                 logger.warning(
-                    "peer \(name) is down: nothing heard for \(ReplicationNode.peerTimeoutMilliseconds / 1000) s")
+                    "peer \(name) is down: nothing heard for \(ReplicationNode.peerTimeoutMilliseconds / 1000) s"
+                )
             case .peerRestarted(let name):
                 peerRestartCount += 1
                 logger.info("peer \(name) has restarted; asking for its flows")
             case .synchronised(let name, let flowCount, let removedCount, let milliseconds):
                 synchronisedTransferCount += 1
                 logger.info(
-                    "the flows of \(name) are here: \(flowCount) in \(milliseconds) ms, \(removedCount) stale removed")
+                    "the flows of \(name) are here: \(flowCount) in \(milliseconds) ms, \(removedCount) stale removed"
+                )
             case .transferRequested(let name):
                 resyncRequestCount += 1
                 logger.info("\(name) asked for all flows; sending \(core.internalCache.count)")
@@ -126,11 +132,13 @@ extension Engine {
                     """
                     \(name) has taken over (takeover number \(number), here \(core.node.takeoverNumber)), but this \
                     node is still primary: tell it `flowsync role backup`, or look for a split brain
-                    """)
+                    """
+                )
             case .duplicateNodeID:
                 logLimited(
                     "node id",
-                    "another node on the sync link is called \(configuration.nodeName) too: give each its own [node] name")
+                    "another node on the sync link is called \(configuration.nodeName) too: give each its own [node] name"
+                )
             }
         }
     }

@@ -44,7 +44,9 @@ extension Engine {
             LinkStatus(description: "\(link.settings)", isLive: link.isLive, stateText: link.stateText)
         ]
         status.caches = CacheStatus(
-            internalFlowCount: core.internalCache.count, externalFlowCount: core.externalCache.count)
+            internalFlowCount: core.internalCache.count,
+            externalFlowCount: core.externalCache.count
+        )
         status.kernel = kernelStatus()
         status.warnings = ["the sync link is not encrypted (insecure = true)"] + warnings
         if let (at, report) = lastTakeover {
@@ -106,7 +108,9 @@ extension Engine {
     /// Everything `flowsync stats` shows.
     func statistics(_ now: Instant) -> Statistics {
         var statistics = Statistics(
-            node: configuration.nodeName, uptimeSeconds: now.milliseconds(since: startedAt) / 1000)
+            node: configuration.nodeName,
+            uptimeSeconds: now.milliseconds(since: startedAt) / 1000
+        )
         statistics.internalCache = Self.cacheStatistics(core.internalCache.counters, core.internalCache.table)
         statistics.externalCache = Self.cacheStatistics(core.externalCache.counters, core.externalCache.table)
         statistics.externalCache.expiredCount = core.expiredCount
@@ -120,13 +124,20 @@ extension Engine {
         statistics.kernel.eventBufferByteCount = UInt64(events.bufferByteCount)
         statistics.queues = [
             QueueStatistics(
-                name: "txqueue", elementCount: UInt64(core.node.queuedCount), elementCountMax: UInt64(Int32.max)),
+                name: "txqueue",
+                elementCount: UInt64(core.node.queuedCount),
+                elementCountMax: UInt64(Int32.max)
+            ),
             QueueStatistics(
-                name: "errorq", elementCount: UInt64(action?.jobs.count ?? 0),
-                elementCountMax: UInt64(ActionRun.jobCountMax)),
+                name: "errorq",
+                elementCount: UInt64(action?.jobs.count ?? 0),
+                elementCountMax: UInt64(ActionRun.jobCountMax)
+            ),
             QueueStatistics(
-                name: "rsqueue", elementCount: UInt64(core.node.inFlightCount),
-                elementCountMax: UInt64(ReplicationNode.inFlightCountMax)),
+                name: "rsqueue",
+                elementCount: UInt64(core.node.inFlightCount),
+                elementCountMax: UInt64(ReplicationNode.inFlightCountMax)
+            ),
         ]
         statistics.queueNodeCount = UInt64(core.node.queuedCount + core.node.inFlightCount)
         statistics.runtime.waitFailedCount = waitFailedCount
@@ -134,7 +145,8 @@ extension Engine {
     }
 
     private static func cacheStatistics(
-        _ counters: CacheCounters, _ table: borrowing FlowTable
+        _ counters: CacheCounters,
+        _ table: borrowing FlowTable
     ) -> CacheStatistics {
         var statistics = CacheStatistics()
         statistics.activeFlowCount = UInt64(table.liveCount)
@@ -154,8 +166,12 @@ extension Engine {
         let isMulticast = if case .multicast = link.settings.transport { true } else { false }
         let interface = (try? interfaces.snapshot())?.first { $0.name == link.settings.interface }
         var statistics = LinkStatistics(
-            transport: isMulticast ? "multicast" : "UDP", interface: link.settings.interface,
-            isUp: interface?.isUp ?? false, isRunning: interface?.isRunning ?? false, isActive: link.isLive)
+            transport: isMulticast ? "multicast" : "UDP",
+            interface: link.settings.interface,
+            isUp: interface?.isUp ?? false,
+            isRunning: interface?.isRunning ?? false,
+            isActive: link.isLive
+        )
         let counters = link.counters
         statistics.sentByteCount = counters.bytesSent
         statistics.receivedByteCount = counters.bytesReceived
@@ -224,10 +240,20 @@ extension Engine {
             switch cache {
             case .internal:
                 Self.append(
-                    next, of: core.internalCache.table, core.internalCache.activeSeconds(next, now: now), now, &chunk)
+                    next,
+                    of: core.internalCache.table,
+                    core.internalCache.activeSeconds(next, now: now),
+                    now,
+                    &chunk
+                )
             case .external:
                 Self.append(
-                    next, of: core.externalCache.table, core.externalCache.activeSeconds(next, now: now), now, &chunk)
+                    next,
+                    of: core.externalCache.table,
+                    core.externalCache.activeSeconds(next, now: now),
+                    now,
+                    &chunk
+                )
             }
         }
         chunk.nextCursor = slot.map { UInt64($0.rawValue) }
@@ -235,7 +261,11 @@ extension Engine {
     }
 
     private static func append(
-        _ slot: Slot, of table: borrowing FlowTable, _ activeSeconds: UInt32, _ now: Instant, _ chunk: inout DumpChunk
+        _ slot: Slot,
+        of table: borrowing FlowTable,
+        _ activeSeconds: UInt32,
+        _ now: Instant,
+        _ chunk: inout DumpChunk
     ) {
         guard !table[slot].flags.contains(.dead) else { return }
         let timeoutSeconds = table[slot].deadline.secondsLeft(at: now)

@@ -83,7 +83,10 @@ final class Engine {
     ///
     /// - Throws: `StartError` with what is missing and how to mend it.
     init(
-        configuration: Configuration, path: String, signals: consuming SignalDescriptor, logger: Logger
+        configuration: Configuration,
+        path: String,
+        signals: consuming SignalDescriptor,
+        logger: Logger
     ) throws(StartError) {
         do {
             let now = Instant(nanoseconds: MonotonicClock.nanoseconds())
@@ -115,7 +118,10 @@ final class Engine {
             core = SyncCore(
                 policy: policy,
                 node: ReplicationNode(settings: settings, role: role, takeoverNumber: takeoverNumber, now: now),
-                seed: UInt64.random(in: .min ... .max), writerPortID: writer.portID, now: now)
+                seed: UInt64.random(in: .min ... .max),
+                writerPortID: writer.portID,
+                now: now
+            )
             try watchDescriptors()
         } catch let error as SystemError {
             throw StartError(error)
@@ -141,7 +147,8 @@ final class Engine {
     /// Runs until SIGTERM or SIGINT, or until the kernel's sockets fail.
     func run() throws(SystemError) {
         logger.info(
-            "flowsyncd \(Version.text) on \(configuration.nodeName): \(link.settings), role \(core.node.role.text)")
+            "flowsyncd \(Version.text) on \(configuration.nodeName): \(link.settings), role \(core.node.role.text)"
+        )
         refreshLink()
         checkKernel()
         startDump(.start)

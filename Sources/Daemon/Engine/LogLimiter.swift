@@ -22,6 +22,8 @@ extension Engine {
     /// Writes a warning, at most once per cause and ten seconds.
     func logLimited(_ cause: String, _ text: String) {
         guard let heldBackCount = refusals.admit(cause, now: now) else { return }
-        logger.warning("\(text)\(heldBackCount > 0 ? " (and \(heldBackCount) times more since the last such line)" : "")")
+        logger.warning(
+            "\(text)\(heldBackCount > 0 ? " (and \(heldBackCount) times more since the last such line)" : "")"
+        )
     }
 }

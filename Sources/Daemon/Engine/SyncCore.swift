@@ -4,7 +4,9 @@ internal import FlowTable
 internal import Policy
 internal import Replication
 
-/// What the engine's thread owns alone: policy, both caches and the protocol. No descriptors and no clock in here.
+/// What the engine's thread owns alone: policy, both caches and the protocol.
+///
+/// No descriptors and no clock in here.
 struct SyncCore: ~Copyable {
     var policy: ReplicationPolicy
     var internalCache: InternalCache
@@ -83,7 +85,8 @@ struct SyncCore: ~Copyable {
         expiredCount += UInt64(
             externalCache.expire(now: now, slotCountMax: slotCountMax) { owner in
                 Int(owner) < owning.count && owning[Int(owner)]
-            })
+            }
+        )
     }
 
     /// Changes the role; a node that stops claiming releases the flows it holds.

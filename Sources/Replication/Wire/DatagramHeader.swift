@@ -1,6 +1,8 @@
 import Flow
 
-/// The first 32 bytes of every datagram. Integers are little-endian.
+/// The first 32 bytes of every datagram.
+///
+/// Integers are little-endian.
 ///
 /// | offset | size | field |
 /// | --- | --- | --- |
@@ -39,7 +41,12 @@ struct DatagramHeader: Equatable, Sendable {
     var floor: UInt64 { sequence &+ 1 &- min(UInt64(floorDistance), sequence) }
 
     init(
-        flags: Flags, nodeID: UInt32, epoch: UInt64, sequence: UInt64, floorDistance: UInt32, takeoverNumber: UInt32
+        flags: Flags,
+        nodeID: UInt32,
+        epoch: UInt64,
+        sequence: UInt64,
+        floorDistance: UInt32,
+        takeoverNumber: UInt32
     ) {
         self.flags = flags
         self.nodeID = nodeID
@@ -77,7 +84,9 @@ struct DatagramHeader: Equatable, Sendable {
     }
 }
 
-/// Why a datagram was not taken. Each cause has its counter in `ReplicationCounters`.
+/// Why a datagram was not taken.
+///
+/// Each cause has its counter in `ReplicationCounters`.
 enum WireError: Error, Equatable, Sendable {
     case truncated
     case foreign

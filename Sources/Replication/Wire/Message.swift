@@ -1,6 +1,8 @@
 import Flow
 
-/// The messages of a datagram, one after another: kind (1), zero (1), byte count of the body (2, little-endian), body.
+/// The messages of a datagram, one after another: kind (1), zero (1), byte count of the body (2, little-endian),
+/// body.
+///
 /// Bodies are whole 4-byte words. Unknown kinds are passed over by their byte count.
 ///
 /// | kind | message | body |
