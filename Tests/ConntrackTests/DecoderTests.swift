@@ -95,7 +95,7 @@ struct DecoderTests {
             messages.append(encoded(.description, flow))
         }
         var decodedCount = 0
-        for _ in 0..<10_000 {
+        for _ in 0..<3_000 {
             guard var bytes = messages.randomElement(using: &random) else { return }
             for _ in 0..<Int.random(in: 1...4, using: &random) {
                 let offset = Int.random(in: bytes.indices, using: &random)
@@ -109,7 +109,7 @@ struct DecoderTests {
             #expect(byteCount == record.byteCount)
         }
         // Mutations must reach beyond the first check.
-        #expect(decodedCount > 1_000)
+        #expect(decodedCount > 300)
     }
 
     @Test func messageReaderStopsAtBrokenLength() throws {
