@@ -26,7 +26,7 @@ struct SlabStore: ~Copyable {
 
     deinit {
         for sizeClass in 0..<8 {
-            for unsafechunk in unsafe chunks[sizeClass] { unsafe chunk.deallocate() }
+            for index in 0..<(unsafe chunks[sizeClass].count) { unsafe chunks[sizeClass][index].deallocate() }
         }
     }
 
