@@ -35,7 +35,7 @@ extension LabTests {
             func count(_ proto: String, _ original: String, _ reply: String) -> Int {
                 flows.count {
                     $0.key.hasPrefix("\(proto) ") && $0.key.contains(original)
-                        && $0.value.reply?.contains(reply) == true
+                        && $0.value.reply.contains(reply)
                 }
             }
             for proto in ["tcp", "udp"] {
