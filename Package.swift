@@ -1,7 +1,7 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
-/// Settings of every Swift target. Each experimental feature says why it is there.
+// Settings of every Swift target. Each experimental feature says why it is there.
 let strict: [SwiftSetting] = [
     .swiftLanguageMode(.v6),
     .enableUpcomingFeature("ExistentialAny"),
@@ -12,7 +12,7 @@ let strict: [SwiftSetting] = [
     .treatAllWarnings(as: .error),
 ]
 
-/// Product code also declares every unsafe expression. Test targets cannot: `#expect` expands to unsafe expressions.
+// Product code also declares every unsafe expression. Test targets cannot: `#expect` expands to unsafe expressions.
 let product: [SwiftSetting] = strict + [.strictMemorySafety()]
 
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
