@@ -74,7 +74,7 @@ let package = Package(
         ),
         .executableTarget(
             name: "flowsync",
-            dependencies: ["Control", "SystemIO", "Configuration", "CCurlAbsent", argumentParser, flyingFox],
+            dependencies: ["Control", "SystemIO", "Configuration", argumentParser],
             swiftSettings: product
         ),
 
@@ -110,7 +110,7 @@ let package = Package(
             swiftSettings: strict
         ),
         .testTarget(name: "ControlTests", dependencies: ["Control"], swiftSettings: strict),
-        .testTarget(name: "DaemonTests", dependencies: ["Daemon"], swiftSettings: strict),
+        .testTarget(name: "DaemonTests", dependencies: ["Daemon", "flowsync"], swiftSettings: strict),
         .testTarget(name: "TidyTests", swiftSettings: strict),
         .testTarget(name: "LabTests", dependencies: ["Lab"], swiftSettings: strict),
     ]

@@ -2,18 +2,15 @@ public import Flow
 
 /// One flow of a dump as one line of JSON.
 ///
-/// Written by hand into a reused buffer: a dump has as many lines as the cache has flows, and JSONEncoder would make
-/// a dictionary of each. Keys stand in a fixed order; attributes that are not known are left out.
+/// Written by hand: a dump has as many lines as the cache has flows, and JSONEncoder would make a dictionary of each.
+/// Keys stand in a fixed order; attributes that are not known are left out.
 public enum FlowJSON {
     /// Appends the line of `flow`, its newline included.
     public static func append(_ flow: Flow, activeSeconds: UInt32, to output: inout [UInt8]) {
-        // The buffer is moved, not shared: a second owner would make every append copy all lines before it.
-        var buffer: [UInt8] = []
-        swap(&buffer, &output)
-        var object = JSONObject(output: consume buffer)
+        var object = JSONObject(byteCountExpected: 512)
         write(flow, activeSeconds: activeSeconds, to: &object)
         object.end()
-        output = object.finish()
+        output.append(contentsOf: object.bytes)
         output.append(UInt8(ascii: "\n"))
     }
 
@@ -113,38 +110,36 @@ enum ProtocolStateName {
 
 /// A JSON object that is written field by field.
 private struct JSONObject {
-    /// The bytes written so far, and whatever stood before them.
-    private var output: [UInt8]
+    /// What has been written so far.
+    private(set) var bytes: [UInt8]
     private var needsComma = false
 
-    /// Opens an object at the end of `output`.
-    init(output: consuming [UInt8]) {
-        self.output = output
-        self.output.append(UInt8(ascii: "{"))
+    /// Opens an object that will have about so many bytes.
+    init(byteCountExpected: Int) {
+        bytes = []
+        bytes.reserveCapacity(byteCountExpected)
+        bytes.append(UInt8(ascii: "{"))
     }
-
-    /// Hands the bytes back.
-    consuming func finish() -> [UInt8] { output }
 
     mutating func begin(_ name: String) {
         key(name)
-        output.append(UInt8(ascii: "{"))
+        bytes.append(UInt8(ascii: "{"))
         needsComma = false
     }
 
     mutating func end() {
-        output.append(UInt8(ascii: "}"))
+        bytes.append(UInt8(ascii: "}"))
         needsComma = true
     }
 
     mutating func field(_ name: String, _ value: UInt64) {
         key(name)
-        output.append(contentsOf: String(value).utf8)
+        bytes.append(contentsOf: String(value).utf8)
     }
 
     mutating func field(_ name: String, _ value: Bool) {
         key(name)
-        output.append(contentsOf: (value ? "true" : "false").utf8)
+        bytes.append(contentsOf: (value ? "true" : "false").utf8)
     }
 
     /// A text field.
@@ -152,28 +147,28 @@ private struct JSONObject {
     /// Helper names come from a peer, so whatever JSON does not take as it stands is escaped.
     mutating func field(_ name: String, _ value: String) {
         key(name)
-        output.append(UInt8(ascii: "\""))
+        bytes.append(UInt8(ascii: "\""))
         for byte in value.utf8 {
             switch byte {
             case UInt8(ascii: "\""), UInt8(ascii: "\\"):
-                output.append(UInt8(ascii: "\\"))
-                output.append(byte)
+                bytes.append(UInt8(ascii: "\\"))
+                bytes.append(byte)
             case 0..<0x20:
-                output.append(contentsOf: "\\u00".utf8)
-                output.append(contentsOf: (byte < 16 ? "0" : "").utf8)
-                output.append(contentsOf: String(byte, radix: 16).utf8)
+                bytes.append(contentsOf: "\\u00".utf8)
+                bytes.append(contentsOf: (byte < 16 ? "0" : "").utf8)
+                bytes.append(contentsOf: String(byte, radix: 16).utf8)
             default:
-                output.append(byte)
+                bytes.append(byte)
             }
         }
-        output.append(UInt8(ascii: "\""))
+        bytes.append(UInt8(ascii: "\""))
     }
 
     private mutating func key(_ name: String) {
-        if needsComma { output.append(UInt8(ascii: ",")) }
+        if needsComma { bytes.append(UInt8(ascii: ",")) }
         needsComma = true
-        output.append(UInt8(ascii: "\""))
-        output.append(contentsOf: name.utf8)
-        output.append(contentsOf: "\":".utf8)
+        bytes.append(UInt8(ascii: "\""))
+        bytes.append(contentsOf: name.utf8)
+        bytes.append(contentsOf: "\":".utf8)
     }
 }

@@ -1,2 +1,61 @@
 import ArgumentParser
-@main struct Placeholder: ParsableCommand { func run() {} }
+import Glibc
+
+/// The operator's command: it asks the running daemon through its local API and prints what it answers.
+@main
+struct FlowSyncCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "flowsync",
+        abstract: "Shows and steers the running flowsyncd.",
+        discussion: "Exit status: 0 done, 1 failed, 2 wrong usage, 3 no daemon answers.",
+        subcommands: [
+            Status.self, Stats.self, Dump.self, RoleCommand.self, Ready.self, Commit.self, Flush.self, Resync.self,
+            Push.self, Config.self,
+        ]
+    )
+
+    /// Runs the command and ends the process.
+    static func main() {
+        // A reader that went away (`flowsync dump internal | head`) is seen as EPIPE and ends the command quietly.
+        _ = signal(SIGPIPE, SIG_IGN)
+        do {
+            var command = try parseAsRoot()
+            try command.run()
+            Glibc.exit(ExitStatus.done.rawValue)
+        } catch let failure as CommandFailure {
+            if !failure.text.isEmpty { Output.writeError("flowsync: \(failure.text)\n") }
+            Glibc.exit(failure.status.rawValue)
+        } catch {
+            // --help comes this way too, with exit code 0.
+            let isUsageError = exitCode(for: error) != .success
+            let text = fullMessage(for: error) + "\n"
+            if isUsageError { Output.writeError(text) } else { try? Output.write(Array(text.utf8)) }
+            Glibc.exit(isUsageError ? ExitStatus.usage.rawValue : ExitStatus.done.rawValue)
+        }
+    }
+
+    /// Called without a subcommand.
+    func run() throws {
+        throw ValidationError("say what to do, for example: flowsync status")
+    }
+}
+
+/// The command's exit statuses.
+enum ExitStatus: Int32 {
+    /// What was asked for is done.
+    case done = 0
+    /// It failed, or was refused.
+    case failed = 1
+    /// The command line is wrong.
+    case usage = 2
+    /// No daemon answers.
+    case noDaemon = 3
+}
+
+/// Why a command ends without having done what it was asked for.
+struct CommandFailure: Error {
+    /// The exit status.
+    var status = ExitStatus.failed
+    /// One line for the operator; empty if everything has been said on standard output.
+    var text: String
+}
