@@ -42,6 +42,9 @@ public struct ExternalCache: ~Copyable {
         case refused
     }
 
+    /// Flows held at most: sixteen times what a kernel's table is commonly allowed, about 1.6 GB of IPv4 flows.
+    public static let flowCountMax = 1 << 24
+
     /// The flows.
     public private(set) var table: FlowTable
     /// What happened so far.
@@ -84,6 +87,10 @@ public struct ExternalCache: ~Copyable {
         let identity = view.identity
         let deadline = now.advanced(bySeconds: view.timeoutSeconds)
         guard let found = table.find(identity) else {
+            guard table.occupiedCount < Self.flowCountMax else {
+                counters.createFailed += 1
+                return .refused
+            }
             let slot = table.insert(record, of: identity)
             table[slot].createdSeconds = UInt32(clamping: now.milliseconds(since: start) / 1000)
             stamp(slot, origin, deadline)

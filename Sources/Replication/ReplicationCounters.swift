@@ -74,6 +74,8 @@ public enum ReplicationEvent: Sendable, Equatable {
     case transferRequested(name: String)
     /// A peer claims its flows under a higher takeover number.
     case outranked(name: String, takeoverNumber: UInt32)
+    /// A peer that had taken over has stepped back while this node was primary all along; it claims its flows anew.
+    case claimedAnew(takeoverNumber: UInt32)
     /// Another node uses this node's name.
     case duplicateNodeID
 }

@@ -115,19 +115,31 @@ extension ReplicationNode {
             peers[index].beginRequest(now: now)
             events.append(.peerUp(name: peers[index].displayName))
         }
-        if header.takeoverNumber > peers[index].takeoverNumber {
-            peers[index].takeoverNumber = header.takeoverNumber
-            if role == .primary, header.takeoverNumber > takeoverNumber, header.flags.contains(.claiming) {
-                events.append(
-                    .outranked(name: peers[index].displayName, takeoverNumber: header.takeoverNumber)
-                )
-            }
-        }
+        hearTakeoverNumber(header, index)
         let isClaiming = header.flags.contains(.claiming)
         if isClaiming != peers[index].isClaiming {
             peers[index].isClaiming = isClaiming
             // What it claims from now on is known only by its whole state.
             if isClaiming { peers[index].beginRequest(now: now) }
+        }
+    }
+
+    /// Takes in a takeover number that is perhaps higher than this node's.
+    ///
+    /// Either a peer has taken over, or it had and has stepped back again while this
+    /// node stayed primary (a split brain that healed). Then this node claims its flows anew.
+    private mutating func hearTakeoverNumber(_ header: DatagramHeader, _ index: Int) {
+        let isNews = peers[index].takeoverNumber != header.takeoverNumber
+        peers[index].takeoverNumber = header.takeoverNumber
+        highestTakeoverNumber = max(highestTakeoverNumber, header.takeoverNumber)
+        guard role == .primary, header.takeoverNumber > takeoverNumber else { return }
+        if header.flags.contains(.claiming) {
+            if isNews {
+                events.append(.outranked(name: peers[index].displayName, takeoverNumber: header.takeoverNumber))
+            }
+        } else {
+            takeoverNumber = highestTakeoverNumber + 1
+            events.append(.claimedAnew(takeoverNumber: takeoverNumber))
         }
     }
 

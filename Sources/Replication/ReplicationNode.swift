@@ -67,7 +67,9 @@ public struct ReplicationNode: ~Copyable {
     /// This node's role, as heartbeats say it.
     public private(set) var role: NodeRole
     /// The number under which this node claims its flows: higher than any seen when it took over (DESIGN §2).
-    public private(set) var takeoverNumber: UInt32
+    public internal(set) var takeoverNumber: UInt32
+    /// The highest takeover number heard of, from any peer in any of its epochs.
+    var highestTakeoverNumber: UInt32 = 0
     /// What was received, and why something was not taken.
     public internal(set) var received = ReceiveCounters()
 
@@ -141,8 +143,7 @@ public struct ReplicationNode: ~Copyable {
     /// As primary the node claims its flows under a number above every one seen so far.
     public mutating func setRole(_ role: NodeRole, now: Instant, internalCache: inout InternalCache) {
         if role == .primary, self.role != .primary {
-            let highest = peers.map(\.takeoverNumber).max() ?? 0
-            takeoverNumber = max(takeoverNumber, highest) + 1
+            takeoverNumber = max(takeoverNumber, highestTakeoverNumber) + 1
         }
         self.role = role
         sender.setClaiming(role.claimsFlows, cache: &internalCache)

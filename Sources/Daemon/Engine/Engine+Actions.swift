@@ -156,13 +156,24 @@ extension Engine {
         if role != core.node.role { roleSince = now }
         core.setRole(role, now: now)
         if role.claimsFlows { purgeWaits = false }
-        do {
-            try roleFile.write(role, takeoverNumber: core.node.takeoverNumber)
-        } catch {
-            action?.step.note = "the role will not outlive a restart of the daemon: \(error)"
+        if let problem = rememberRole() { action?.step.note = problem }
+        if role == .primary, action?.step.note == nil {
+            action?.step.note = "takeover number \(core.node.takeoverNumber)"
         }
-        if role == .primary { action?.step.note = "takeover number \(core.node.takeoverNumber)" }
         action?.step.count = core.internalCache.count
+    }
+
+    /// Writes the role file; returns what is wrong if it cannot.
+    @discardableResult
+    func rememberRole() -> String? {
+        do {
+            try roleFile.write(core.node.role, takeoverNumber: core.node.takeoverNumber)
+            return nil
+        } catch {
+            let problem = "the role will not outlive a restart of the daemon: \(error)"
+            logLimited("role file", problem)
+            return problem
+        }
     }
 
     // MARK: Writes

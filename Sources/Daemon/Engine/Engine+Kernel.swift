@@ -92,7 +92,9 @@ extension Engine {
 
     /// Asks for a dump; one that is under way is followed by another.
     func wantDump(_ cause: Reconciliation.Cause, at due: Instant) {
-        if reconciliation.dueAt == nil { reconciliation.dueCause = cause }
+        // Never later than what was asked for before, or a lasting burst would put it off for ever.
+        if let earlier = reconciliation.dueAt, earlier <= due { return }
+        reconciliation.dueCause = cause
         reconciliation.dueAt = due
     }
 

@@ -134,6 +134,9 @@ extension Engine {
                     node is still primary: tell it `flowsync role backup`, or look for a split brain
                     """
                 )
+            case .claimedAnew(let number):
+                logger.notice("a peer has stepped back; this node claims its flows anew, takeover number \(number)")
+                rememberRole()
             case .duplicateNodeID:
                 logLimited(
                     "node id",
