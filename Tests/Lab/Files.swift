@@ -4,7 +4,7 @@ internal import SystemIO
 /// Reads a text file whole.
 public func readTextFile(_ path: String) throws(LabError) -> String {
     do {
-        return String(decoding: try SystemFile.read(path, byteCountMax: 64 << 20), as: UTF8.self)
+        return String(decoding: try SystemFile.read(path, byteCountMax: 256 << 20), as: UTF8.self)
     } catch {
         throw LabError("\(error)")
     }

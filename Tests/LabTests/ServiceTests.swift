@@ -170,7 +170,8 @@ extension LabTests {
             for program in [try LabPrograms.daemon(), try LabPrograms.command()] {
                 try runChecked(["cp", "-L", program, "\(root)/bin/"])
                 for line in try runChecked(["ldd", program]).text.split(separator: "\n") {
-                    guard let path = line.split(separator: " ").first(where: { $0.hasPrefix("/") }) else { continue }
+                    guard let path = line.split(whereSeparator: \.isWhitespace).first(where: { $0.hasPrefix("/") })
+                    else { continue }
                     #expect(!path.contains("swift"), "\(program) needs \(line); build with --static-swift-stdlib")
                     try runChecked(["cp", "-L", "--parents", String(path), root])
                 }
