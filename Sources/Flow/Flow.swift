@@ -13,31 +13,31 @@ public struct Flow: BitwiseCopyable, Sendable {
         public init(rawValue: UInt16) { self.rawValue = rawValue }
 
         /// `status` (`CTA_STATUS`).
-        public static let status = Attributes(rawValue: 1 << 0)
+        @inlinable public static var status: Attributes { Attributes(rawValue: 1 << 0) }
         /// `timeoutSeconds` (`CTA_TIMEOUT`).
-        public static let timeout = Attributes(rawValue: 1 << 1)
+        @inlinable public static var timeout: Attributes { Attributes(rawValue: 1 << 1) }
         /// `mark` (`CTA_MARK`).
-        public static let mark = Attributes(rawValue: 1 << 2)
+        @inlinable public static var mark: Attributes { Attributes(rawValue: 1 << 2) }
         /// `protocolState` (`CTA_PROTOINFO`: TCP, SCTP or DCCP state).
-        public static let protocolState = Attributes(rawValue: 1 << 3)
+        @inlinable public static var protocolState: Attributes { Attributes(rawValue: 1 << 3) }
         /// `tcp.flagsOriginal` and `tcp.flagsReply` (`CTA_PROTOINFO_TCP_FLAGS_*`).
-        public static let tcpFlags = Attributes(rawValue: 1 << 4)
+        @inlinable public static var tcpFlags: Attributes { Attributes(rawValue: 1 << 4) }
         /// `tcp.windowScaleOriginal` and `tcp.windowScaleReply` (`CTA_PROTOINFO_TCP_WSCALE_*`).
-        public static let tcpWindowScale = Attributes(rawValue: 1 << 5)
+        @inlinable public static var tcpWindowScale: Attributes { Attributes(rawValue: 1 << 5) }
         /// `labels` (`CTA_LABELS`).
-        public static let labels = Attributes(rawValue: 1 << 6)
+        @inlinable public static var labels: Attributes { Attributes(rawValue: 1 << 6) }
         /// `helper` (`CTA_HELP_NAME`).
-        public static let helper = Attributes(rawValue: 1 << 7)
+        @inlinable public static var helper: Attributes { Attributes(rawValue: 1 << 7) }
         /// `sequenceAdjustmentOriginal` and `…Reply` (`CTA_SEQ_ADJ_*`).
-        public static let sequenceAdjustment = Attributes(rawValue: 1 << 8)
+        @inlinable public static var sequenceAdjustment: Attributes { Attributes(rawValue: 1 << 8) }
         /// `master` (`CTA_TUPLE_MASTER`).
-        public static let master = Attributes(rawValue: 1 << 9)
+        @inlinable public static var master: Attributes { Attributes(rawValue: 1 << 9) }
         /// `sctpVerificationTags` (`CTA_PROTOINFO_SCTP_VTAG_*`).
-        public static let sctpVerificationTags = Attributes(rawValue: 1 << 10)
+        @inlinable public static var sctpVerificationTags: Attributes { Attributes(rawValue: 1 << 10) }
         /// `dccp` (`CTA_PROTOINFO_DCCP_ROLE`, `…_HANDSHAKE_SEQ`).
-        public static let dccp = Attributes(rawValue: 1 << 11)
+        @inlinable public static var dccp: Attributes { Attributes(rawValue: 1 << 11) }
         /// `synproxy` (`CTA_SYNPROXY`).
-        public static let synproxy = Attributes(rawValue: 1 << 12)
+        @inlinable public static var synproxy: Attributes { Attributes(rawValue: 1 << 12) }
     }
 
     /// TCP details beside the state.

@@ -8,37 +8,37 @@ public struct FlowStatus: OptionSet, Hashable, BitwiseCopyable, Sendable {
     public init(rawValue: UInt16) { self.rawValue = rawValue }
 
     /// The flow was expected (it has a master).
-    public static let expected = FlowStatus(rawValue: 0x1)
+    @inlinable public static var expected: FlowStatus { FlowStatus(rawValue: 0x1) }
     /// Packets were seen in both directions.
-    public static let seenReply = FlowStatus(rawValue: 0x2)
+    @inlinable public static var seenReply: FlowStatus { FlowStatus(rawValue: 0x2) }
     /// The flow is not dropped early when the table is full.
-    public static let assured = FlowStatus(rawValue: 0x4)
+    @inlinable public static var assured: FlowStatus { FlowStatus(rawValue: 0x4) }
     /// The flow is in the table.
-    public static let confirmed = FlowStatus(rawValue: 0x8)
+    @inlinable public static var confirmed: FlowStatus { FlowStatus(rawValue: 0x8) }
     /// The source is translated.
-    public static let sourceNAT = FlowStatus(rawValue: 0x10)
+    @inlinable public static var sourceNAT: FlowStatus { FlowStatus(rawValue: 0x10) }
     /// The destination is translated.
-    public static let destinationNAT = FlowStatus(rawValue: 0x20)
+    @inlinable public static var destinationNAT: FlowStatus { FlowStatus(rawValue: 0x20) }
     /// TCP sequence numbers are adjusted.
-    public static let sequenceAdjusted = FlowStatus(rawValue: 0x40)
+    @inlinable public static var sequenceAdjusted: FlowStatus { FlowStatus(rawValue: 0x40) }
     /// Source NAT was set up (even if nothing is translated).
-    public static let sourceNATDone = FlowStatus(rawValue: 0x80)
+    @inlinable public static var sourceNATDone: FlowStatus { FlowStatus(rawValue: 0x80) }
     /// Destination NAT was set up (even if nothing is translated).
-    public static let destinationNATDone = FlowStatus(rawValue: 0x100)
+    @inlinable public static var destinationNATDone: FlowStatus { FlowStatus(rawValue: 0x100) }
     /// The flow is being deleted.
-    public static let dying = FlowStatus(rawValue: 0x200)
+    @inlinable public static var dying: FlowStatus { FlowStatus(rawValue: 0x200) }
     /// The timeout does not change.
-    public static let fixedTimeout = FlowStatus(rawValue: 0x400)
+    @inlinable public static var fixedTimeout: FlowStatus { FlowStatus(rawValue: 0x400) }
     /// A template, never a flow of its own.
-    public static let template = FlowStatus(rawValue: 0x800)
+    @inlinable public static var template: FlowStatus { FlowStatus(rawValue: 0x800) }
     /// A translation clashed.
-    public static let natClash = FlowStatus(rawValue: 0x1000)
+    @inlinable public static var natClash: FlowStatus { FlowStatus(rawValue: 0x1000) }
     /// A helper was set explicitly.
-    public static let helper = FlowStatus(rawValue: 0x2000)
+    @inlinable public static var helper: FlowStatus { FlowStatus(rawValue: 0x2000) }
     /// Packets go through a flowtable.
-    public static let offload = FlowStatus(rawValue: 0x4000)
+    @inlinable public static var offload: FlowStatus { FlowStatus(rawValue: 0x4000) }
     /// Packets go through hardware.
-    public static let hardwareOffload = FlowStatus(rawValue: 0x8000)
+    @inlinable public static var hardwareOffload: FlowStatus { FlowStatus(rawValue: 0x8000) }
 
     /// Bits that belong to one kernel's handling of the flow and are not set in another's (DESIGN §3).
     public static let ownedByKernel: FlowStatus = [

@@ -58,6 +58,22 @@ struct DecoderTests {
         #expect(Self.defect(bytes) == defect)
     }
 
+    /// Without the flag of nested attributes nothing has the kernel's usual shape, and everything is walked.
+    @Test(arguments: Sample.all)
+    func walkedMessageSaysTheSame(_ sample: Sample) throws {
+        let usual = encoded(.description, sample.flow)
+        var walked = usual
+        for offset in stride(from: 20, to: walked.count - 3, by: 4) {
+            // A type above, a length below; no value of a sample looks like that.
+            if walked[offset + 3] == 0x80, walked[offset + 2] < 32, walked[offset + 1] == 0 { walked[offset + 3] = 0 }
+        }
+        #expect(walked != usual)
+        let flow = try ConntrackEvent(decoding: walked.span.bytes).flow
+        #expect(flow.fields == sample.flow.fields)
+        #expect(flow.reply == sample.flow.reply)
+        #expect(Oracle.fields(of: walked) == sample.flow.fields)
+    }
+
     @Test func tuplesOfDifferentProtocolsAreRefused() {
         var flow = Sample.flow(IPProtocol.tcp, .ipv4, .none, index: 1)
         flow.reply.protocolNumber = IPProtocol.udp
