@@ -57,13 +57,13 @@ final class ControlServer: Sendable {
 
     private let path: String
     private let logger: Logger
-    private let lock: FileLock
+    private let lock: Mutex<FileLock?>
     private let state = Mutex(State())
 
     private init(path: String, logger: Logger, lock: consuming FileLock) {
         self.path = path
         self.logger = logger
-        self.lock = lock
+        self.lock = Mutex(lock)
     }
 
     /// Takes the path for this process: lock, and no socket left behind.
@@ -94,7 +94,7 @@ final class ControlServer: Sendable {
         state.withLock { $0.supervisor = supervisor }
     }
 
-    /// Stops listening, gives answers that are under way a moment to get out, and removes the socket.
+    /// Stops listening, gives answers that are under way a moment to get out, and gives the path back.
     ///
     /// The engine should have answered every request before. If one is still without its answer after a second, the
     /// connection is left to the end of the process.
@@ -118,6 +118,7 @@ final class ControlServer: Sendable {
         for await _ in done {}
         timer.cancel()
         try? LocalSocketPath.remove(path)
+        lock.withLock { $0 = nil }
     }
 
     /// Removes what a killed daemon left at the path.

@@ -14,7 +14,7 @@ final class DumpWriter {
 
     /// The lines of a chunk's records.
     ///
-    /// - Throws: `DumpStream.Interruption`, if the chunk is not whole records, each with its age: a defect of the engine.
+    /// - Throws: `DumpStream.Interruption`, if the chunk is not whole records, each with its age (an engine defect).
     func text(of chunk: DumpChunk) throws(DumpStream.Interruption) -> [UInt8] {
         var output: [UInt8] = []
         output.reserveCapacity(chunk.activeSeconds.count * 200)
