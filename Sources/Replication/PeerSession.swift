@@ -45,6 +45,8 @@ struct PeerSession {
     var announcedFlowCount: UInt32 = 0
 
     // As a sender.
+    /// The highest sequence that a header of this epoch named.
+    var latestSequence: UInt64 = 0
     var window: ReceiveWindow
     var ackDueAt: Instant?
     /// Stamped on every flow the peer announces; a new one begins with every request for its whole state.
@@ -85,6 +87,7 @@ struct PeerSession {
     /// Starts over with a new epoch of the peer.
     mutating func restart(_ header: DatagramHeader, now: Instant) {
         epoch = header.epoch
+        latestSequence = 0
         window = ReceiveWindow(floor: header.floor)
         ackDueAt = nil
         ackedThrough = 0

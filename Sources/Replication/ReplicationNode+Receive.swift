@@ -115,6 +115,9 @@ extension ReplicationNode {
             peers[index].beginRequest(now: now)
             events.append(.peerUp(name: peers[index].displayName))
         }
+        // A datagram that was overtaken on its way says how things were.
+        guard header.sequence >= peers[index].latestSequence else { return }
+        peers[index].latestSequence = header.sequence
         hearTakeoverNumber(header, index)
         let isClaiming = header.flags.contains(.claiming)
         if isClaiming != peers[index].isClaiming {

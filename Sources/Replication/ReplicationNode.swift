@@ -150,8 +150,8 @@ public struct ReplicationNode: ~Copyable {
         heartbeatDueAt = now
     }
 
-    /// Whether the peer with this index alone decides what becomes of its flows: it lives, announces them, and this node
-    /// has not taken them over.
+    /// Whether the peer with this index alone decides what becomes of its flows: it lives, announces them, and this
+    /// node has not taken them over.
     public func isOwning(_ owner: UInt16) -> Bool {
         guard Int(owner) < peers.count else { return false }
         let peer = peers[Int(owner)]

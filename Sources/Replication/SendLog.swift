@@ -75,7 +75,8 @@ struct SendLog: ~Copyable {
 
     /// Takes peers out of those that a datagram waits for.
     ///
-    /// - Returns: whether that resolved it; its slots are then to be read by `forEachSlot` before anything else is sent.
+    /// - Returns: whether that resolved it; its slots are then to be read before anything else is
+    ///   sent.
     mutating func acknowledge(_ sequence: UInt64, peers: UInt64) -> Bool {
         guard sequence >= floor, sequence < next else { return false }
         let index = Int(sequence % Self.datagramCountMax)

@@ -11,7 +11,8 @@ struct AddressTests {
         #expect(address.text(.ipv4) == text)
     }
 
-    /// The rules of RFC 5952 §4: no leading zeros, one "::" for the longest run, the first of equals, none for one group.
+    /// The rules of RFC 5952 §4: no leading zeros, one "::" for the longest run, the first of equals, none for one
+    /// group.
     @Test(
         arguments: [
             ("::", 0, 0), ("::1", 0, 1), ("1::", 0x0001_0000_0000_0000, 0),

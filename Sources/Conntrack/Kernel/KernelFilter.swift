@@ -28,8 +28,8 @@ public struct KernelFilter: Sendable {
 
     /// Networks of a family that one filter can hold.
     ///
-    /// A jump in a BPF program reaches 255 instructions, and a network takes 3 or, for IPv6, up to 12. The library takes
-    /// up to 127 IPv4 networks, but with more than about 85 its program no longer drops anything.
+    /// A jump in a BPF program reaches 255 instructions, and a network takes 3 or, for IPv6, up to 12. The library
+    /// takes up to 127 IPv4 networks, but with more than about 85 its program no longer drops anything.
     public static func networkCountMax(_ family: AddressFamily) -> Int { family == .ipv4 ? 80 : 20 }
 
     private let protocols: [UInt8]

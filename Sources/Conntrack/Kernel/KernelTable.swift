@@ -100,8 +100,8 @@ public struct KernelTable: Sendable, Equatable {
 
     /// Whether packets in this namespace are tracked; nil if that cannot be told.
     ///
-    /// The kernel tracks nothing until a rule asks for it. A table with entries is proof; else a datagram is sent to the
-    /// loopback address and looked for in the table. Not finding it proves nothing where rules exempt loopback.
+    /// The kernel tracks nothing until a rule asks for it. A table with entries is proof; else a datagram is sent to
+    /// the loopback address and looked for in the table. Not finding it proves nothing where rules exempt loopback.
     public static func isTracking() throws(SystemError) -> Bool? {
         if let count = integer("nf_conntrack_count"), count > 0 { return true }
         for family in [AddressFamily.ipv4, .ipv6] {

@@ -255,8 +255,8 @@ extension Engine {
             kernel.refused[name, default: 0] += 1
             logLimited(
                 "refused \(name) \(failure.stage.rawValue)",
-                "the kernel refused to \(failure.stage.rawValue) a flow: \(name) (\(SystemError.text(of: failure.errno)))"
-                    + remedy(failure.errno)
+                "the kernel refused to \(failure.stage.rawValue) a flow: \(name) "
+                    + "(\(SystemError.text(of: failure.errno)))" + remedy(failure.errno)
             )
         }
         if case .commit(takesOver: true) = action?.phases.first { takeOver(job, outcome) }

@@ -32,7 +32,8 @@ extension Engine {
         } catch {
             found = ["\(error)"]
         }
-        // Once something was tracked here, conntrack is hooked; until then each look costs a packet to this host itself.
+        // Once something was tracked here, conntrack is hooked; until then each look costs a packet to this host
+        // itself.
         if core.eventCount == 0, core.internalCache.count == 0, (try? KernelTable.isTracking()) != true {
             found.append(KernelTable.notTrackingWarning)
         }

@@ -140,7 +140,8 @@ extension Engine {
             case .duplicateNodeID:
                 logLimited(
                     "node id",
-                    "another node on the sync link is called \(configuration.nodeName) too: give each its own [node] name"
+                    "another node on the sync link is called \(configuration.nodeName) too: "
+                        + "give each its own [node] name"
                 )
             }
         }

@@ -9,7 +9,7 @@ import Flow
 /// | --- | --- | --- |
 /// | 1 | upsert | record: the flow's state now, timeout in seconds left |
 /// | 2 | delete | record; only its identity counts |
-/// | 3 | ack | node id (4), range count (4), epoch (8), cumulative (8), ranges: offset above cumulative (2), count (2) |
+/// | 3 | ack | node id (4), range count (4), epoch (8), cumulative (8), ranges: offset above it (2), count (2) |
 /// | 4 | heartbeat | role (1), byte count of the name (1), zero (2), announced flows (4), name padded with zeros |
 /// | 5 | resync request | node id (4), token (4), epoch (8) of the node asked |
 /// | 6 | transfer end | node id (4) and token (4) of the request, flows sent (4), zero (4) |
