@@ -57,7 +57,7 @@ public struct TrafficClient: ~Copyable {
 
     /// Works until its standard input ends.
     public mutating func run() throws {
-        while try turn(until: nil) {
+        while try turn() {
             while let end = commandBytes.firstIndex(of: 0x0a) {
                 let line = String(decoding: commandBytes[..<end], as: UTF8.self)
                 commandBytes.removeSubrange(...end)
@@ -72,11 +72,7 @@ public struct TrafficClient: ~Copyable {
         case "open" where words.count == 7:
             try open(words)
         case "pace" where words.count == 3:
-            guard let low = UInt64(words[1]), let high = UInt64(words[2]), low <= high else { break }
-            pace = low * 1_000_000...high * 1_000_000
-            for index in connections.indices { connections[index].nextSend = Clock.nanoseconds + nextPause() }
-            print("done")
-            return
+            try setPace(words)
         case "alive" where words.count == 2:
             try reportAlive(within: Double(words[1]) ?? 0)
         case "close" where words.count == 2:
@@ -91,6 +87,15 @@ public struct TrafficClient: ~Copyable {
 
     // MARK: Commands
 
+    private mutating func setPace(_ words: [String]) throws {
+        guard let low = UInt64(words[1]), let high = UInt64(words[2]), low <= high else {
+            throw LabError("bad pace command: \(words)")
+        }
+        pace = low * 1_000_000...high * 1_000_000
+        for index in connections.indices { connections[index].nextSend = Clock.nanoseconds + nextPause() }
+        print("done")
+    }
+
     private mutating func open(_ words: [String]) throws {
         guard let kind = TrafficProtocol(rawValue: words[2]), let port = Int(words[5]), let count = Int(words[6]) else {
             throw LabError("bad open command: \(words)")
@@ -102,7 +107,9 @@ public struct TrafficClient: ~Copyable {
         let destination = try SocketAddress(words[4], port: port)
         for number in 0..<count {
             // Bounded, so that the listener's queue cannot overflow; a lost SYN would cost a second.
-            while connectingCount >= 256 { _ = try turn(until: Clock.nanoseconds + 20_000_000) }
+            // One per source address first: while a router still asks for a neighbour it keeps few packets back.
+            let limit = number == sources.count ? 1 : 256
+            while connectingCount >= limit { _ = try turn() }
             let source = sources[number % sources.count]
             let descriptor = try openClientSocket(kind, from: source, to: destination)
             if kind == .tcp { setOption(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY) }
@@ -124,7 +131,7 @@ public struct TrafficClient: ~Copyable {
         let deadline = Clock.nanoseconds + 20_000_000_000
         func isReady(_ connection: borrowing Connection) -> Bool { connection.echoedNumber > 0 }
         while Clock.nanoseconds < deadline, connections.contains(where: { $0.group == group && !isReady($0) }) {
-            _ = try turn(until: Clock.nanoseconds + 20_000_000)
+            _ = try turn()
         }
         let opened = connections.count { $0.group == group && isReady($0) }
         print("opened \(words[1]) \(opened) \(count - opened)")
@@ -136,7 +143,7 @@ public struct TrafficClient: ~Copyable {
         while Clock.nanoseconds < deadline {
             let isDone = !connections.contains { $0.state == .open && $0.echoedNumber <= $0.markedNumber }
             if isDone { break }
-            _ = try turn(until: min(deadline, Clock.nanoseconds + 20_000_000))
+            _ = try turn()
         }
         for (group, name) in groupNames.enumerated() {
             let members = connections.filter { $0.group == group }
@@ -155,7 +162,7 @@ public struct TrafficClient: ~Copyable {
     /// One turn of the loop: what arrived, then what is due.
     ///
     /// False when the commands have ended.
-    private mutating func turn(until deadline: UInt64?) throws -> Bool {
+    private mutating func turn() throws -> Bool {
         let count = try loop.wait(timeoutMilliseconds: 10)
         for position in 0..<count {
             let (token, _) = loop.ready(at: position)

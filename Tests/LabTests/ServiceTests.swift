@@ -53,6 +53,19 @@ extension LabTests {
             #expect(socket.wait(for: "STOPPING=1", within: 2), "\(socket.lines)")
         }
 
+        @Test("a notify socket that nobody reads does not stop the daemon")
+        func unreadNotifySocket() throws {
+            let lab = try Lab()
+            defer { lab.close() }
+            let socket = try NotifySocket(path: "\(lab.directory)/notify")
+            // 20 ms between two messages: the socket's queue is full long before the test looks.
+            try lab.startDaemon(on: .r1, environment: ["NOTIFY_SOCKET": socket.path, "WATCHDOG_USEC": "20000"])
+            Clock.sleep(seconds: 3)
+            try lab.inject(100, into: .r1)
+            #expect(try lab.status(of: .r1).caches.internalFlowCount == 100)
+            #expect(socket.wait(for: "READY=1", within: 1))
+        }
+
         @Test("the watchdog is fed while 100,000 flows are committed")
         func watchdogDuringCommit() throws {
             let lab = try Lab()
@@ -180,19 +193,22 @@ extension LabTests {
                 "\(root)/etc/flowsyncd.toml",
                 DaemonSettings().configuration(for: .r1, socketPath: "/run/control.sock")
             )
+            // With /proc, as on any machine: Swift reads its arguments there, the daemon the kernel's parameters. The
+            // mount is gone with the program, since it is in a mount namespace of its own.
+            func inside(_ command: String) -> [String] {
+                let script = "mount --bind /proc \(root)/proc && exec chroot \(root) \(command)"
+                return ["unshare", "--mount", "bash", "-c", script]
+            }
             let daemon = try lab.start(
                 on: .r1,
-                [
-                    "unshare", "--mount", "bash", "-c",
-                    "mount --bind /proc \(root)/proc && exec chroot \(root) /bin/flowsyncd --config /etc/flowsyncd.toml",
-                ],
+                inside("/bin/flowsyncd --config /etc/flowsyncd.toml"),
                 errors: .file("\(lab.directory)/chroot.log")
             )
             let deadline = Clock.seconds + 10
             var status = CommandResult(exit: -1)
             repeat {
                 Clock.sleep(seconds: 0.1)
-                status = try runCommand(["chroot", root, "/bin/flowsync", "status", "--socket", "/run/control.sock"])
+                status = try runCommand(inside("/bin/flowsync status --socket /run/control.sock"))
             } while status.exit != 0 && Clock.seconds < deadline && daemon.isRunning
             #expect(status.exit == 0, "\(status.summary)\n\((try? readTextFile("\(lab.directory)/chroot.log")) ?? "")")
             #expect(status.text.contains("r1"))
