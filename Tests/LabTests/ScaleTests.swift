@@ -22,6 +22,7 @@ extension LabTests {
                 note("\(step.name): \(step.count), \(step.milliseconds) ms")
                 #expect(step.failed == [:], "\(step)")
             }
+            #expect(report.steps.first { $0.name == "commit" }?.count == 100_000, "\(report)")
             let kernel = try lab.kernelFlows(of: .r2)
             #expect(kernel.flows.count == 100_000)
             #expect(before.differences(to: kernel) == [])
