@@ -6,7 +6,8 @@ public import Flow
 // one is read, so the first messages of slice n show the table as it was during slice n - 1: older, perhaps, than
 // events taken in since. Every flow therefore remembers in which slice an event last spoke of it (`touched`), and a
 // dump message gives way to an event of its own or of the previous slice. Tombstones made during a dump stay to its
-// end for the same reason: without them, an old dump message would bring a dead flow back.
+// end for the same reason: without them, an old dump message would bring a dead flow back. That holds for flows the
+// cache has not heard of as well: while it is first filled, most deaths are theirs.
 //
 // At the end, flows that neither the dump nor an event spoke of are gone from the kernel without an event.
 
@@ -19,7 +20,6 @@ extension InternalCache {
         slice &+= 1
         reconcileStart = slice
         sweepPosition = nil
-        sweepEarliest = .distantFuture
     }
 
     /// Says that a slice of the dump is about to be read.
@@ -38,7 +38,7 @@ extension InternalCache {
         let wasOverdue = table[slot].deadline < now
         if isDifferent(merged, at: slot) {
             counters.updated += 1
-            return store(merged, at: slot, now: now)
+            return store(merged, at: slot, news: flow, now: now)
         }
         touch(slot, flow, now: now)
         return wasOverdue ? slot : nil
@@ -55,7 +55,7 @@ extension InternalCache {
     public mutating func sweepVanished(slotCountMax: Int, into buried: inout [Slot]) -> Bool {
         guard let reconcileStart else { return true }
         var settled: [Slot] = []
-        var earliest = sweepEarliest
+        var earliest = sweepPosition == nil ? .distantFuture : sweepEarliest
         let first = buried.count
         sweepPosition = table.walk(after: sweepPosition, slotCountMax: slotCountMax) { slot, header in
             if header.flags.contains(.dead) {
@@ -73,5 +73,16 @@ extension InternalCache {
         self.reconcileStart = nil
         earliestDeadline = sweepEarliest
         return true
+    }
+
+    /// Leaves a tombstone for a flow that is not known, so that the dump under way does not bring it in.
+    mutating func rememberDeath(of identity: FlowIdentity) {
+        var flow = Flow(original: identity.tuple)
+        flow.zone = identity.zone
+        let record = EncodedFlowRecord(flow)
+        let slot = table.insert(record.bytes, of: identity)
+        table.markDead(slot)
+        table[slot].touched = slice
+        table[slot].flags.insert(.settled)
     }
 }

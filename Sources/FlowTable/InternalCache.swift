@@ -6,6 +6,9 @@ public import Flow
 /// returns the slot whose state peers must learn, if any. Removed flows stay as tombstones until `settle` says that
 /// everyone has learnt of their death.
 public struct InternalCache: ~Copyable {
+    /// Seconds that a flow without a timeout counts as alive.
+    static let offloadedTimeoutSeconds: UInt32 = 3_600
+
     /// The flows.
     public internal(set) var table: FlowTable
     /// What happened so far.
@@ -57,12 +60,12 @@ public struct InternalCache: ~Copyable {
         if table[slot].flags.contains(.dead) {
             table.revive(slot)
             table[slot].createdSeconds = UInt32(clamping: now.milliseconds(since: start) / 1000)
-            table[slot].generation = claim
             counters.created += 1
         } else {
             counters.updated += 1
         }
-        return store(flow, at: slot, now: now)
+        table[slot].generation = claim
+        return store(flow, at: slot, news: flow, now: now)
     }
 
     /// Takes in what the kernel says of a flow; attributes it leaves out keep their values.
@@ -78,12 +81,18 @@ public struct InternalCache: ~Copyable {
         }
         var merged = table.record(at: slot).flow
         merged.merge(news)
-        return store(merged, at: slot, now: now)
+        return store(merged, at: slot, news: news, now: now)
     }
 
     /// Takes in a flow's death; returns the tombstone, or nil if the flow was not known.
     public mutating func destroy(_ identity: FlowIdentity) -> Slot? {
-        guard let slot = table.find(identity), !table[slot].flags.contains(.dead) else {
+        guard let slot = table.find(identity) else {
+            counters.destroyFailed += 1
+            if isReconciling { rememberDeath(of: identity) }
+            return nil
+        }
+        guard !table[slot].flags.contains(.dead) else {
+            table[slot].touched = slice
             counters.destroyFailed += 1
             return nil
         }
@@ -142,10 +151,11 @@ public struct InternalCache: ~Copyable {
         return slot
     }
 
-    mutating func store(_ flow: Flow, at slot: Slot, now: Instant) -> Slot {
+    /// Writes a flow's record anew; the deadline follows only if `news` brought a timeout.
+    mutating func store(_ flow: Flow, at slot: Slot, news: Flow, now: Instant) -> Slot {
         let record = EncodedFlowRecord(flow)
         let moved = table.replaceRecord(at: slot, with: record.bytes)
-        touch(moved, flow, now: now)
+        touch(moved, news, now: now)
         return moved
     }
 
@@ -165,9 +175,12 @@ public struct InternalCache: ~Copyable {
 
     mutating func touch(_ slot: Slot, _ news: Flow, now: Instant) {
         table[slot].touched = slice
-        guard news.attributes.contains(.timeout) else { return }
-        let deadline = now.advanced(bySeconds: news.timeoutSeconds)
+        // Messages of offloaded flows carry no timeout: it does not run down while they are offloaded.
+        let seconds = news.attributes.contains(.timeout) ? news.timeoutSeconds : Self.offloadedTimeoutSeconds
+        let deadline = now.advanced(bySeconds: seconds)
         table[slot].deadline = deadline
         if deadline < earliestDeadline { earliestDeadline = deadline }
+        // The sweep at a dump's end may have passed the flow's place already.
+        if deadline < sweepEarliest { sweepEarliest = deadline }
     }
 }
