@@ -42,6 +42,10 @@ public struct ExternalCache: ~Copyable {
         case refused
     }
 
+    /// Seconds that a flow which had run out while its owner lived is kept when the owner has gone.
+    ///
+    /// It was alive then: the owner's kernel refreshes timeouts without an event, and its end would have been sent.
+    public static let graceSeconds: UInt32 = 120
     /// Flows held at most: sixteen times what a kernel's table is commonly allowed, about 1.6 GB of IPv4 flows.
     public static let flowCountMax = 1 << 24
 
@@ -191,13 +195,19 @@ public struct ExternalCache: ~Copyable {
         return next
     }
 
-    /// Looks at the next places of the table and removes flows that ran out after their owner fell silent.
+    /// Looks at the next places of the table and removes flows that ran out since their owner was last there.
     ///
     /// While the owner lives it alone decides: its kernel refreshes timeouts without an event.
-    public mutating func expire(now: Instant, slotCountMax: Int, ownerIsUp: (UInt16) -> Bool) -> Int {
+    ///
+    /// - Parameter ownedUntil: when the peer with an index last spoke as the owner of its flows; `distantFuture` while
+    ///   it does.
+    public mutating func expire(now: Instant, slotCountMax: Int, ownedUntil: (UInt16) -> Instant) -> Int {
         var gone: [Slot] = []
         expiryPosition = table.walk(after: expiryPosition, slotCountMax: slotCountMax) { slot, header in
-            if header.deadline < now, !header.flags.contains(.dead), !ownerIsUp(header.owner) { gone.append(slot) }
+            guard header.deadline < now, !header.flags.contains(.dead) else { return }
+            let until = ownedUntil(header.owner)
+            let wasAlive = header.deadline <= until
+            if !wasAlive || until.advanced(bySeconds: Self.graceSeconds) < now { gone.append(slot) }
         }
         for slot in gone { remove(slot) }
         return gone.count

@@ -38,6 +38,10 @@ struct PeerSession {
     var name = ""
     var isUp = true
     var lastHeard: Instant
+    /// When it last spoke as the owner of its flows.
+    var ownedUntil: Instant
+    /// When a transfer to it last began.
+    var servedAt: Instant?
     var role = NodeRole.unset
     var isClaiming: Bool
     var takeoverNumber: UInt32
@@ -71,8 +75,10 @@ struct PeerSession {
         nodeID = header.nodeID
         epoch = header.epoch
         lastHeard = now
+        ownedUntil = now
         isClaiming = header.flags.contains(.claiming)
-        takeoverNumber = header.takeoverNumber
+        // Not the header's: `hearTakeoverNumber` has to see it as news.
+        takeoverNumber = 0
         window = ReceiveWindow(floor: header.floor)
     }
 

@@ -111,26 +111,35 @@ extension ReplicationNode {
         peers[index].lastHeard = now
         if !peers[index].isUp {
             peers[index].isUp = true
+            peers[index].ackDueAt = now
             // What was missed meanwhile is known only by the peer's whole state.
             peers[index].beginRequest(now: now)
             events.append(.peerUp(name: peers[index].displayName))
         }
         // A datagram that was overtaken on its way says how things were.
-        guard header.sequence >= peers[index].latestSequence else { return }
-        peers[index].latestSequence = header.sequence
-        hearTakeoverNumber(header, index)
-        let isClaiming = header.flags.contains(.claiming)
-        if isClaiming != peers[index].isClaiming {
+        if header.sequence >= peers[index].latestSequence {
+            peers[index].latestSequence = header.sequence
+            let isClaiming = header.flags.contains(.claiming)
+            let wasClaiming = peers[index].isClaiming
             peers[index].isClaiming = isClaiming
+            let outranksItself = header.takeoverNumber > peers[index].takeoverNumber
             // What it claims from now on is known only by its whole state.
-            if isClaiming { peers[index].beginRequest(now: now) }
+            if isClaiming, !wasClaiming || outranksItself { requestAgain(index, now: now) }
+            hearTakeoverNumber(header, index)
         }
+        if isOwner(peers[index]) { peers[index].ownedUntil = now }
+    }
+
+    /// Asks for a peer's whole state as it is from now on; a request that has not left yet is as good.
+    private mutating func requestAgain(_ index: Int, now: Instant) {
+        if let request = peers[index].request, request.sentAt == nil { return }
+        peers[index].beginRequest(now: now)
     }
 
     /// Takes in a takeover number that is perhaps higher than this node's.
     ///
-    /// Either a peer has taken over, or it had and has stepped back again while this
-    /// node stayed primary (a split brain that healed). Then this node claims its flows anew.
+    /// Either a peer has taken over, or it had and has stepped back again while this node stayed primary (a split brain
+    /// that healed). Then this node claims its flows anew.
     private mutating func hearTakeoverNumber(_ header: DatagramHeader, _ index: Int) {
         let isNews = peers[index].takeoverNumber != header.takeoverNumber
         peers[index].takeoverNumber = header.takeoverNumber
@@ -195,7 +204,7 @@ extension ReplicationNode {
             case .ack:
                 receiveAck(Ack(decoding: body), index, &internalCache)
             case .heartbeat:
-                receiveHeartbeat(Heartbeat(decoding: body), index)
+                receiveHeartbeat(Heartbeat(decoding: body), index, now: now)
             case .resyncRequest:
                 receiveResyncRequest(body, index, now: now)
             case .behind:
@@ -258,10 +267,13 @@ extension ReplicationNode {
         sender.receive(ack, peer: index, ackedThrough: &peers[index].ackedThrough, cache: &internalCache)
     }
 
-    private mutating func receiveHeartbeat(_ heartbeat: Heartbeat, _ index: Int) {
+    private mutating func receiveHeartbeat(_ heartbeat: Heartbeat, _ index: Int, now: Instant) {
         let isFirst = peers[index].name.isEmpty
+        let roleBefore = peers[index].role
         peers[index].name = heartbeat.name
         peers[index].role = NodeRole(rawValue: heartbeat.role) ?? .unset
+        // Its takeover is done: only now is its state whole.
+        if !isFirst, peers[index].role == .primary, roleBefore != .primary { requestAgain(index, now: now) }
         peers[index].announcedFlowCount = heartbeat.flowCount
         if isFirst { events.append(.peerUp(name: peers[index].displayName)) }
     }
@@ -277,6 +289,11 @@ extension ReplicationNode {
         )
         // Requests are repeated until the transfer's end arrives.
         guard peers[index].servedToken != request.token else { return }
+        // However fast a peer asks or restarts, a walk gets the time to come to its end.
+        if let servedAt = peers[index].servedAt, now.milliseconds(since: servedAt) < Self.transferPauseMilliseconds {
+            return
+        }
+        peers[index].servedAt = now
         peers[index].servedToken = request.token
         if sender.members & 1 << UInt64(index) == 0 {
             sender.addMember(index)

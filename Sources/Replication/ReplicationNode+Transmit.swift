@@ -16,7 +16,7 @@ extension ReplicationNode {
         if heartbeatDueAt <= now {
             heartbeatDueAt = now.advanced(byMilliseconds: Self.heartbeatMilliseconds)
             let count = role.claimsFlows ? UInt32(clamping: internalCache.count) : 0
-            writer.put(Heartbeat(role: role.rawValue, flowCount: count, name: settings.name))
+            writer.put(Heartbeat(role: roleToAnnounce.rawValue, flowCount: count, name: settings.name))
             // A peer that lost this node's acknowledgements, or was taken for lost itself, hears of it this way.
             for index in peers.indices where peers[index].isUp { peers[index].ackDueAt = now }
         }

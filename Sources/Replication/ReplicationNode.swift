@@ -54,6 +54,8 @@ public struct ReplicationNode: ~Copyable {
     public static let peerTimeoutMilliseconds: UInt64 = 2_000
     /// Datagrams that may be under way unacknowledged.
     public static let inFlightCountMax = Int(SendLog.datagramCountMax)
+    /// Between the beginnings of two transfers to one peer.
+    static let transferPauseMilliseconds: UInt64 = 500
     static let requestRepeatMilliseconds: UInt64 = 250
     static let ackDelayMilliseconds: UInt64 = 1
     static let sweepSlotCountMax = 16_384
@@ -69,16 +71,26 @@ public struct ReplicationNode: ~Copyable {
     /// The number under which this node claims its flows: higher than any seen when it took over (DESIGN §2).
     public internal(set) var takeoverNumber: UInt32
     /// The highest takeover number heard of, from any peer in any of its epochs.
-    var highestTakeoverNumber: UInt32 = 0
+    public internal(set) var highestTakeoverNumber: UInt32
+    /// What heartbeats say: the role before, while a takeover is under way.
+    var roleToAnnounce: NodeRole
     /// What was received, and why something was not taken.
     public internal(set) var received = ReceiveCounters()
 
     /// A node that has heard of nobody.
-    public init(settings: NodeSettings, role: NodeRole, takeoverNumber: UInt32, now: Instant) {
+    public init(
+        settings: NodeSettings,
+        role: NodeRole,
+        takeoverNumber: UInt32,
+        highestTakeoverNumber: UInt32 = 0,
+        now: Instant
+    ) {
         self.settings = settings
         nodeID = settings.nodeID
         self.role = role
         self.takeoverNumber = takeoverNumber
+        self.highestTakeoverNumber = max(highestTakeoverNumber, takeoverNumber)
+        roleToAnnounce = role
         sender = Sender(isClaiming: role.claimsFlows)
         heartbeatDueAt = now
     }
@@ -120,11 +132,6 @@ public struct ReplicationNode: ~Copyable {
         Int(owner) < peers.count && peers[Int(owner)].isUp
     }
 
-    /// When the peer with this index was last heard; nil if there is none.
-    public func lastHeard(_ owner: UInt16) -> Instant? {
-        Int(owner) < peers.count ? peers[Int(owner)].lastHeard : nil
-    }
-
     /// Hands out what happened since the last call, oldest first.
     public mutating func takeEvents() -> [ReplicationEvent] {
         defer { events.removeAll() }
@@ -140,22 +147,39 @@ public struct ReplicationNode: ~Copyable {
 
     /// Changes the role.
     ///
-    /// As primary the node claims its flows under a number above every one seen so far.
+    /// As primary the node claims its flows under a number above every one heard of. Peers read "primary" only after
+    /// `finishTakeover`: until then its state is not whole. A node that stops claiming asks every peer for its state.
     public mutating func setRole(_ role: NodeRole, now: Instant, internalCache: inout InternalCache) {
-        if role == .primary, self.role != .primary {
+        if role == .primary, self.role != .primary || highestTakeoverNumber > takeoverNumber {
             takeoverNumber = max(takeoverNumber, highestTakeoverNumber) + 1
+            roleToAnnounce = self.role == .primary ? .unset : self.role
+        } else {
+            roleToAnnounce = role
         }
+        let claimed = self.role.claimsFlows
         self.role = role
         sender.setClaiming(role.claimsFlows, cache: &internalCache)
+        if claimed, !role.claimsFlows { requestResync(now: now) }
         heartbeatDueAt = now
     }
 
-    /// Whether the peer with this index alone decides what becomes of its flows: it lives, announces them, and this
-    /// node has not taken them over.
-    public func isOwning(_ owner: UInt16) -> Bool {
-        guard Int(owner) < peers.count else { return false }
+    /// Lets the peers know that the takeover is done and this node's state is whole.
+    public mutating func finishTakeover(now: Instant) {
+        roleToAnnounce = role
+        heartbeatDueAt = now
+    }
+
+    /// When the peer with this index last spoke as the owner of its flows; `distantFuture` while it does.
+    ///
+    /// An owner lives, announces its flows, and this node has not taken them over.
+    public func ownedUntil(_ owner: UInt16) -> Instant {
+        guard Int(owner) < peers.count else { return Instant(nanoseconds: 0) }
         let peer = peers[Int(owner)]
-        return peer.isUp && peer.isClaiming && !(role == .primary && takeoverNumber > peer.takeoverNumber)
+        return peer.isUp && isOwner(peer) ? .distantFuture : peer.ownedUntil
+    }
+
+    func isOwner(_ peer: PeerSession) -> Bool {
+        peer.isClaiming && !(role == .primary && takeoverNumber > peer.takeoverNumber)
     }
 
     /// Forgets what waits to be sent or acknowledged, because the caller is about to empty the internal cache.
@@ -170,7 +194,7 @@ public struct ReplicationNode: ~Copyable {
 
     /// Sends the whole internal cache to all peers.
     public mutating func push(now: Instant) {
-        sender.beginTransfer(for: nil, now: now)
+        if sender.members != 0, sender.isClaiming { sender.beginTransfer(for: nil, now: now) }
     }
 
     // MARK: Time
@@ -180,7 +204,7 @@ public struct ReplicationNode: ~Copyable {
         if sender.wantsToSend(now: now) { return now }
         var deadline = min(heartbeatDueAt, sender.resendDeadline ?? .distantFuture)
         if let transfer = sender.transfer, !transfer.isWalked {
-            deadline = min(deadline, now.advanced(byMilliseconds: 1))
+            deadline = min(deadline, transfer.refillDueAt)
         }
         for peer in peers {
             if peer.sweep != nil { return now }

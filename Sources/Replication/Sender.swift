@@ -37,7 +37,12 @@ struct Sender: ~Copyable {
     /// Takes note that peers must learn of a slot's state.
     mutating func announce(_ slot: Slot, in cache: inout InternalCache) {
         guard isClaiming, members != 0 else {
-            if cache[slot].flags.contains(.dead) { cache.settle(slot) }
+            guard cache[slot].flags.contains(.dead) else { return }
+            if cache[slot].flags.contains(.bulkPending) {
+                finishPending(slot, in: &cache)
+                finishTransferIfDone()
+            }
+            cache.settle(slot)
             return
         }
         guard !cache[slot].flags.contains(.queued) else { return }
@@ -247,12 +252,10 @@ struct Sender: ~Copyable {
     mutating func setClaiming(_ claiming: Bool, cache: inout InternalCache) {
         guard claiming != isClaiming else { return }
         isClaiming = claiming
-        if !claiming {
-            let requests = transfer?.requests ?? []
-            dropEverything(&cache)
-            if !requests.isEmpty { transfer = Transfer(requests: requests, isWalked: true) }
-            finishTransferIfDone()
-        }
+        // What is queued or under way still goes out: a planned switch must not lose the latest changes.
+        guard !claiming, transfer != nil else { return }
+        transfer?.isWalked = true
+        finishTransferIfDone()
     }
 
     /// Forgets what is queued and under way; a transfer starts anew.
@@ -269,6 +272,8 @@ struct Sender: ~Copyable {
             cache[slot].flags.remove(.queued)
             if cache[slot].flags.contains(.dead) { cache.settle(slot) }
         }
+        // Nobody has acknowledged the transfer ends under way: they are owed still.
+        for index in ends.indices { ends[index].sequence = 0 }
         for sequence in log.floor..<log.next where !log.datagram(sequence).isResolved {
             log.resolve(sequence)
             settle(sequence, &cache)
@@ -371,7 +376,7 @@ struct Sender: ~Copyable {
         guard members != 0, log.hasRoom(forSlotCount: 256) else { return false }
         if !queue.isEmpty || ends.contains(where: { $0.sequence == 0 }) { return true }
         guard let transfer, !transfer.isWalked else { return false }
-        return transfer.budgetByteCount > 0 || now > transfer.refilledAt
+        return transfer.budgetByteCount > 0 || transfer.refillDueAt <= now
     }
 }
 

@@ -31,9 +31,14 @@ struct Transfer {
         self.isWalked = isWalked
     }
 
+    /// When the budget grows next.
+    ///
+    /// In steps of a millisecond, so that what it pays for fills whole datagrams.
+    var refillDueAt: Instant { refilledAt.advanced(byMilliseconds: 1) }
+
     mutating func refill(now: Instant) {
-        let microseconds = (now.nanoseconds - min(refilledAt.nanoseconds, now.nanoseconds)) / 1000
-        guard microseconds > 0 else { return }
+        guard refillDueAt <= now else { return }
+        let microseconds = (now.nanoseconds - refilledAt.nanoseconds) / 1000
         let grown = budgetByteCount + Int(min(microseconds, 1_000_000)) * Self.byteCountPerMillisecond / 1000
         budgetByteCount = min(grown, Self.burstByteCount)
         refilledAt = now

@@ -38,12 +38,12 @@ public struct CommitOrder {
     ///
     /// - Parameters:
     ///   - countMax: records in the batch.
-    ///   - ownerLastHeard: when the peer with an index was last heard.
+    ///   - ownedUntil: when the peer with an index last spoke as the owner of its flows; `distantFuture` while it does.
     public mutating func next(
         from cache: borrowing ExternalCache,
         countMax: Int,
         now: Instant,
-        ownerLastHeard: (UInt16) -> Instant?
+        ownedUntil: (UInt16) -> Instant
     ) -> Batch? {
         var batch = Batch()
         while let current = pass {
@@ -57,7 +57,7 @@ public struct CommitOrder {
                 guard !header.flags.contains(.dead) else { continue }
                 let view = cache.table.record(at: slot)
                 guard Self.pass(of: view) == current else { continue }
-                if let seconds = Self.timeout(header, now: now, ownerLastHeard: ownerLastHeard(header.owner)) {
+                if let seconds = Self.timeout(header, now: now, ownedUntil: ownedUntil(header.owner)) {
                     cache.table.appendRecord(at: slot, timeoutSeconds: seconds, to: &batch.records)
                     batch.count += 1
                 } else {
@@ -80,9 +80,8 @@ public struct CommitOrder {
     }
 
     /// Seconds to commit a flow with; nil if it is over.
-    static func timeout(_ header: SlotHeader, now: Instant, ownerLastHeard: Instant?) -> UInt32? {
+    static func timeout(_ header: SlotHeader, now: Instant, ownedUntil: Instant) -> UInt32? {
         if header.deadline > now { return max(header.deadline.secondsLeft(at: now), 1) }
-        guard let ownerLastHeard, header.deadline > ownerLastHeard else { return timeoutSecondsMin }
-        return nil
+        return header.deadline <= ownedUntil ? timeoutSecondsMin : nil
     }
 }

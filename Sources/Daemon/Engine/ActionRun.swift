@@ -9,6 +9,8 @@ internal import Takeover
 struct ActionRun {
     /// One step, as the operator sees it.
     enum Phase {
+        /// Take in the latest events before the claim is given up.
+        case handOver
         /// Take the role.
         case changeRole(NodeRole)
         /// Put the external cache into the kernel; flows that are there leave the external cache if it takes over.
@@ -35,6 +37,7 @@ struct ActionRun {
         var name: String {
             switch self {
             case .changeRole(let role): role.claimsFlows ? "claim" : "release"
+            case .handOver: "hand over"
             case .commit: "commit"
             case .followEvents: "take over"
             case .announce: "announce"
@@ -50,7 +53,8 @@ struct ActionRun {
         /// Whether a newer role command may cut it short.
         var givesWay: Bool {
             switch self {
-            case .awaitPrimary, .delete(onlyReleased: true), .resyncPeers, .push: true
+            case .handOver, .followEvents, .awaitPrimary, .delete(onlyReleased: true), .reconcile, .resyncPeers, .push:
+                true
             default: false
             }
         }
@@ -93,7 +97,7 @@ struct ActionRun {
         guard let phase = phases.first else { return true }
         switch phase {
         case .commit, .delete: return !isHandedOut && jobs.count < Self.jobCountMax
-        case .awaitPrimary, .reconcile, .resyncPeers, .push, .followEvents: return startedAt == nil
+        case .awaitPrimary, .reconcile, .resyncPeers, .push, .followEvents, .handOver: return startedAt == nil
         case .changeRole, .announce, .flushInternal, .flushExternal: return true
         }
     }

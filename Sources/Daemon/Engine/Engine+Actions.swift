@@ -10,6 +10,10 @@ internal import Takeover
 extension Engine {
     /// How long `role backup` waits for a primary to be heard with its whole state; the purge then comes later.
     static let awaitPrimaryMilliseconds: UInt64 = 3_000
+    /// How long a takeover waits for the kernel's account of its commit.
+    static let followEventsMilliseconds: UInt64 = 10_000
+    /// How long a node that steps back goes on taking in events.
+    static let handOverMilliseconds: UInt64 = 200
     /// How long `resync peer` and `push` wait.
     static let awaitPeersMilliseconds: UInt64 = 60_000
 
@@ -41,7 +45,7 @@ extension Engine {
                 (
                     "role \(role.rawValue)",
                     [
-                        .changeRole(role == .backup ? .backup : role == .fault ? .fault : .unset), .awaitPrimary,
+                        .handOver, .changeRole(role == .fault ? .fault : .backup), .awaitPrimary,
                         .delete(onlyReleased: true),
                     ]
                 )
@@ -61,7 +65,9 @@ extension Engine {
     func stepAction(_ now: Instant) {
         while true {
             if action == nil {
-                if !waiting.isEmpty {
+                if isReady, !unasked.isEmpty {
+                    action = unasked.removeFirst()
+                } else if !waiting.isEmpty {
                     // Before the kernel's table is known, an action would work on half a picture.
                     guard isReady else { return }
                     action = begin(waiting.removeFirst())
@@ -102,6 +108,20 @@ extension Engine {
         done.answer?.resume(returning: .action(done.report))
     }
 
+    /// Steps back because a peer took over while this node's daemon was down: keepalived has told it in vain.
+    func stepBack() {
+        guard isRoleRemembered, isReady else { return }
+        isRoleRemembered = false
+        logger.notice("this node was primary before the daemon's restart; another one is now: stepping back")
+        unasked.append(
+            ActionRun(
+                name: "role backup",
+                phases: [.handOver, .changeRole(.backup), .awaitPrimary, .delete(onlyReleased: true)],
+                answer: nil
+            )
+        )
+    }
+
     /// What a phase does once, at its start.
     private func start(_ phase: ActionRun.Phase, _ now: Instant) {
         switch phase {
@@ -118,11 +138,12 @@ extension Engine {
             action?.step.count = core.externalCache.count
             core.externalCache.removeAll()
         case .announce:
+            core.node.finishTakeover(now: now)
             action?.step.count = core.internalCache.count
             action?.step.note = core.node.peerStatus.contains(where: \.isUp) ? nil : "no peer is up"
         case .delete(let onlyReleased):
             if !onlyReleased { kernel.flushCount += 1 }
-        case .commit, .followEvents, .awaitPrimary: break
+        case .commit, .handOver, .followEvents, .awaitPrimary: break
         }
     }
 
@@ -141,10 +162,14 @@ extension Engine {
         case .delete(let onlyReleased):
             handOutDeletes(onlyReleased: onlyReleased)
             return action?.isHandedOut == true && action?.jobs.isEmpty == true
-        case .followEvents: return followEvents()
+        case .handOver: return handOver(now)
+        case .followEvents: return followEvents(now)
         case .awaitPrimary: return awaitPrimary(now)
         case .reconcile:
             action?.step.count = core.internalCache.count
+            if hasWaited(Self.awaitPeersMilliseconds, now, note: "events are being lost faster than dumps mend it") {
+                return fail("the internal cache does not yet equal the kernel's table: see `flowsync stats runtime`")
+            }
             return reconciliation.finishedCount > (action?.dumpCountBefore ?? 0) && !reconciliation.isReading
                 && reconciliation.dueAt == nil
         case .resyncPeers: return awaitPeers(now)
@@ -153,6 +178,7 @@ extension Engine {
     }
 
     private func changeRole(_ role: NodeRole, _ now: Instant) {
+        isRoleRemembered = false
         if role != core.node.role { roleSince = now }
         core.setRole(role, now: now)
         if role.claimsFlows { purgeWaits = false }
@@ -163,11 +189,19 @@ extension Engine {
         action?.step.count = core.internalCache.count
     }
 
-    /// Writes the role file; returns what is wrong if it cannot.
+    /// Writes the role file if it says something else; returns what is wrong if it cannot be written.
     @discardableResult
     func rememberRole() -> String? {
+        let fresh = RoleFile.Memory(
+            role: core.node.role,
+            takeoverNumber: core.node.takeoverNumber,
+            highestTakeoverNumber: core.node.highestTakeoverNumber,
+            owesPurge: purgeWaits
+        )
+        guard fresh != memory else { return nil }
         do {
-            try roleFile.write(core.node.role, takeoverNumber: core.node.takeoverNumber)
+            try roleFile.write(fresh)
+            memory = fresh
             return nil
         } catch {
             let problem = "the role will not outlive a restart of the daemon: \(error)"
@@ -184,7 +218,7 @@ extension Engine {
                 from: core.externalCache,
                 countMax: ActionRun.recordCountMaxPerJob,
                 now: now
-            ) { core.node.lastHeard($0) }
+            ) { core.node.ownedUntil($0) }
             guard let batch else {
                 action?.isHandedOut = true
                 return
@@ -291,20 +325,39 @@ extension Engine {
 
     /// The writer's echoes wait at the event socket when its last outcome is here: once it is drained, and no dump is
     /// owed for lost events, the internal cache equals the kernel's table.
-    private func followEvents() -> Bool {
+    private func followEvents(_ now: Instant) -> Bool {
+        guard let isDrained = drainForAction(now) else { return true }
+        action?.step.count = core.internalCache.count
+        if isDrained, !reconciliation.isReading, reconciliation.dueAt == nil || reconciliation.dueCause == .policy {
+            return true
+        }
+        return hasWaited(Self.followEventsMilliseconds, now, note: "events are still being lost; see flowsync status")
+    }
+
+    /// Before the claim is given up, the latest changes are taken in; what is queued then goes out still.
+    private func handOver(_ now: Instant) -> Bool {
+        guard core.node.role.claimsFlows, let isDrained = drainForAction(now) else { return true }
+        action?.step.count = core.node.queuedCount
+        return isDrained || hasWaited(Self.handOverMilliseconds, now, note: "events keep coming")
+    }
+
+    /// Drains the event socket now; whether it is empty, or nil if it failed.
+    private func drainForAction(_ now: Instant) -> Bool? {
         do {
             drainAt = now
             try drainEvents(now)
+            return drainAt > now
         } catch {
             action?.step.note = "the event socket failed: \(error)"
-            return true
+            return nil
         }
-        let isDrained = drainAt > now
-        guard isDrained, !reconciliation.isReading, reconciliation.dueAt == nil || reconciliation.dueCause == .policy
-        else {
+    }
+
+    private func hasWaited(_ milliseconds: UInt64, _ now: Instant, note: String) -> Bool {
+        guard let startedAt = action?.startedAt, now.milliseconds(since: startedAt) >= milliseconds else {
             return false
         }
-        action?.step.count = core.internalCache.count
+        action?.step.note = note
         return true
     }
 
@@ -321,9 +374,13 @@ extension Engine {
             action?.step.count = core.externalCache.count
             return true
         }
-        guard let startedAt = action?.startedAt, now.milliseconds(since: startedAt) >= Self.awaitPrimaryMilliseconds
+        guard
+            hasWaited(
+                Self.awaitPrimaryMilliseconds,
+                now,
+                note: "no peer is primary yet; this node's old flows stay until one is"
+            )
         else { return false }
-        action?.step.note = "no peer is primary yet; this node's old flows stay until one is"
         purgeWaits = true
         // Without a primary nothing is purged: what the kernel holds may be the only copy.
         action?.phases.removeAll {
@@ -339,21 +396,22 @@ extension Engine {
             action?.step.count = core.externalCache.count
             return true
         }
-        return hasWaitedForPeers(now) ? fail("the peers' flows did not arrive in time") : false
+        return hasWaited(Self.awaitPeersMilliseconds, now, note: "gave up")
+            ? fail("the peers' flows did not arrive in time") : false
     }
 
     private func awaitPush(_ now: Instant) -> Bool {
         let members = core.node.peerStatus.filter(\.isMember)
         if members.isEmpty { return fail("no peer is up: see `flowsync status`") }
-        if !core.node.isTransferring, core.node.queuedCount == 0, core.node.inFlightCount == 0 {
+        if !core.node.role.claimsFlows {
+            return fail("a \(core.node.role.text) announces no flows: nothing was sent")
+        }
+        if !core.node.isTransferring {
             action?.step.count = core.internalCache.count
             return true
         }
-        return hasWaitedForPeers(now) ? fail("the peers did not acknowledge everything in time") : false
-    }
-
-    private func hasWaitedForPeers(_ now: Instant) -> Bool {
-        action?.startedAt.map { now.milliseconds(since: $0) >= Self.awaitPeersMilliseconds } ?? true
+        return hasWaited(Self.awaitPeersMilliseconds, now, note: "gave up")
+            ? fail("the peers did not acknowledge everything in time") : false
     }
 
     private func fail(_ message: String) -> Bool {

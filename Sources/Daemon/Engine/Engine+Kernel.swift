@@ -138,9 +138,10 @@ extension Engine {
             }
             if let defects = reconciliation.dump?.defects { kernel.count(defects) }
             reconciliation.dump = nil
-            // An interrupted dump may have missed entries: what it did not show may still be there.
-            reconciliation.isSweeping = reconciliation.dueAt == nil
-            if !reconciliation.isSweeping { return }
+            // An interrupted dump may have missed entries: what it did not show may still be there. After an overrun,
+            // however, a sweep is right: what the dump did not show is gone, and what is new comes with the next dump.
+            if case .interrupted = progress { return }
+            reconciliation.isSweeping = true
             if core.sweepVanished() { finishDump(now) }
         } catch {
             reconciliation.dump = nil
@@ -165,6 +166,8 @@ extension Engine {
         }
         if !isReady {
             isReady = true
+            // What a role given up earlier left behind was not all purged when the daemon stopped.
+            if purgeWaits { core.internalCache.releaseClaim() }
             statusText = statusLine(now)
             notifier.ready(status: statusText)
         }

@@ -118,7 +118,7 @@ extension Engine {
                 )
             case .peerRestarted(let name):
                 peerRestartCount += 1
-                logger.info("peer \(name) has restarted; asking for its flows")
+                logLimited("restart \(name)", level: .info, "peer \(name) has restarted; asking for its flows")
             case .synchronised(let name, let flowCount, let removedCount, let milliseconds):
                 synchronisedTransferCount += 1
                 logger.info(
@@ -126,7 +126,11 @@ extension Engine {
                 )
             case .transferRequested(let name):
                 resyncRequestCount += 1
-                logger.info("\(name) asked for all flows; sending \(core.internalCache.count)")
+                logLimited(
+                    "transfer \(name)",
+                    level: .info,
+                    "\(name) asked for all flows; sending \(core.internalCache.count)"
+                )
             case .outranked(let name, let number):
                 logger.warning(
                     """
@@ -135,8 +139,11 @@ extension Engine {
                     """
                 )
             case .claimedAnew(let number):
-                logger.notice("a peer has stepped back; this node claims its flows anew, takeover number \(number)")
-                rememberRole()
+                logLimited(
+                    "claim",
+                    level: .notice,
+                    "a peer has stepped back; this node claims its flows anew, takeover number \(number)"
+                )
             case .duplicateNodeID:
                 logLimited(
                     "node id",

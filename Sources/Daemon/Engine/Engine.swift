@@ -59,7 +59,14 @@ final class Engine {
     // Actions.
     var action: ActionRun?
     var waiting: [Mailbox.Letter] = []
+    /// Actions that the engine itself wants done.
+    var unasked: [ActionRun] = []
+    /// Flows of a role that was given up are still to be deleted, once a primary's state is here.
     var purgeWaits = false
+    /// What the role file says.
+    var memory: RoleFile.Memory
+    /// The node is primary because it was before a restart; nobody has said so since.
+    var isRoleRemembered = false
     var nextJobID: UInt64 = 1
     var roleSince: Instant
     var lastTakeover: (at: Instant, report: ActionReport)?
@@ -113,11 +120,19 @@ final class Engine {
             link = SyncLink(try Self.linkSettings(configuration.syncLink))
             loop = try EventLoop.open()
             roleFile = RoleFile(socketPath: configuration.controlSocketPath)
-            let (role, takeoverNumber) = try roleFile.read() ?? (.unset, 0)
+            memory = try roleFile.read()
+            isRoleRemembered = memory.role == .primary
+            purgeWaits = memory.owesPurge
             let settings = NodeSettings(name: configuration.nodeName, epoch: WallClock.nanoseconds())
             core = SyncCore(
                 policy: policy,
-                node: ReplicationNode(settings: settings, role: role, takeoverNumber: takeoverNumber, now: now),
+                node: ReplicationNode(
+                    settings: settings,
+                    role: memory.role,
+                    takeoverNumber: memory.takeoverNumber,
+                    highestTakeoverNumber: memory.highestTakeoverNumber,
+                    now: now
+                ),
                 seed: UInt64.random(in: .min ... .max),
                 writerPortID: writer.portID,
                 now: now
@@ -224,6 +239,7 @@ final class Engine {
         if !link.isLive { refreshLink() }
         core.expire(now: now, slotCountMax: 65_536)
         startAuditIfDue(now)
+        rememberRole()
         if now.milliseconds(since: startedAt) % 30_000 < 1_000 { checkKernel() }
         let text = statusLine(now)
         if text != statusText, isReady {

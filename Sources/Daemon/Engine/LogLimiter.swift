@@ -19,10 +19,11 @@ struct LogLimiter {
 }
 
 extension Engine {
-    /// Writes a warning, at most once per cause and ten seconds.
-    func logLimited(_ cause: String, _ text: String) {
+    /// Writes a line, at most once per cause and ten seconds.
+    func logLimited(_ cause: String, level: Logger.Level = .warning, _ text: String) {
         guard let heldBackCount = refusals.admit(cause, now: now) else { return }
-        logger.warning(
+        logger.log(
+            level: level,
             "\(text)\(heldBackCount > 0 ? " (and \(heldBackCount) times more since the last such line)" : "")"
         )
     }

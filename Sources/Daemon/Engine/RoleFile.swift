@@ -5,32 +5,58 @@ internal import SystemIO
 /// Remembers the role over a restart of the daemon, beside the control socket: keepalived tells it only once.
 ///
 /// It lives where the socket lives, under /run, so a reboot forgets it: a router that comes back is told anew.
+/// One line: role, takeover number, highest takeover number heard of, and `purge` if flows of a role that was given up
+/// are still to be deleted.
 struct RoleFile {
+    /// What is remembered.
+    struct Memory: Equatable {
+        var role = NodeRole.unset
+        var takeoverNumber: UInt32 = 0
+        var highestTakeoverNumber: UInt32 = 0
+        var owesPurge = false
+    }
+
+    /// Numbers from here on are refused, as on the wire: adding to them could overflow.
+    private static let takeoverNumberLimit: UInt32 = 1 << 31
+
     private let path: String
 
     init(socketPath: String) {
         path = socketPath + ".role"
     }
 
-    /// The role and takeover number written last; nil if there is none, or the file says nothing that makes sense.
-    func read() throws(SystemError) -> (NodeRole, UInt32)? {
-        let bytes: [UInt8]
+    /// What was written last; a fresh memory if there is no file, or if it says nothing that makes sense.
+    func read() throws(SystemError) -> Memory {
         do {
-            bytes = try SystemFile.read(path, byteCountMax: 256)
+            let bytes = try SystemFile.read(path, byteCountMax: 256)
+            return Self.parse(String(decoding: bytes, as: UTF8.self)) ?? Memory()
         } catch {
             guard error.errno == ENOENT else { throw error }
-            return nil
+            return Memory()
         }
-        let words = String(decoding: bytes, as: UTF8.self).split { $0 == " " || $0 == "\n" }
-        guard words.count == 2, let number = UInt32(words[1]),
-            let role = [NodeRole.unset, .primary, .backup, .fault].first(where: { $0.text == words[0] })
-        else { return nil }
-        return (role, number)
     }
 
     /// Replaces the file in one step.
-    func write(_ role: NodeRole, takeoverNumber: UInt32) throws(SystemError) {
-        try SystemFile.writeAtomically(Array("\(role.text) \(takeoverNumber)\n".utf8), to: path, mode: 0o600)
+    func write(_ memory: Memory) throws(SystemError) {
+        let line =
+            "\(memory.role.text) \(memory.takeoverNumber) \(memory.highestTakeoverNumber)"
+            + (memory.owesPurge ? " purge\n" : "\n")
+        try SystemFile.writeAtomically(Array(line.utf8), to: path, mode: 0o600)
+    }
+
+    static func parse(_ line: String) -> Memory? {
+        let words = line.split { $0 == " " || $0 == "\n" }
+        guard words.count == 3 || (words.count == 4 && words[3] == "purge"),
+            let role = [NodeRole.unset, .primary, .backup, .fault].first(where: { $0.text == words[0] }),
+            let number = UInt32(words[1]), let highest = UInt32(words[2]), number < takeoverNumberLimit,
+            highest < takeoverNumberLimit
+        else { return nil }
+        return Memory(
+            role: role,
+            takeoverNumber: number,
+            highestTakeoverNumber: highest,
+            owesPurge: words.count == 4
+        )
     }
 }
 

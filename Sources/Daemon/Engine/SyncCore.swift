@@ -81,10 +81,10 @@ struct SyncCore: ~Copyable {
 
     /// Looks at the next places of the external cache for flows that ran out without an owner.
     mutating func expire(now: Instant, slotCountMax: Int) {
-        let owning = (0..<UInt16(ReplicationNode.peerCountMax)).map { node.isOwning($0) }
+        let owned = (0..<UInt16(ReplicationNode.peerCountMax)).map { node.ownedUntil($0) }
         expiredCount += UInt64(
             externalCache.expire(now: now, slotCountMax: slotCountMax) { owner in
-                Int(owner) < owning.count && owning[Int(owner)]
+                Int(owner) < owned.count ? owned[Int(owner)] : Instant(nanoseconds: 0)
             }
         )
     }

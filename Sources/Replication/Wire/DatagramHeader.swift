@@ -20,6 +20,8 @@ struct DatagramHeader: Equatable, Sendable {
     static let byteCount = 32
     static let magic: UInt16 = 0x5346
     static let version: UInt8 = 1
+    /// No pair fails over this often; above it a number is a lie, and adding to it would overflow.
+    static let takeoverNumberMax: UInt32 = 1 << 31
 
     struct Flags: OptionSet, Sendable {
         let rawValue: UInt8
@@ -68,7 +70,7 @@ struct DatagramHeader: Equatable, Sendable {
         floorDistance = bytes.littleEndian(at: 24, as: UInt32.self)
         takeoverNumber = bytes.littleEndian(at: 28, as: UInt32.self)
         // Room to count on without overflow checks everywhere; 2^62 datagrams are centuries of any link.
-        guard sequence < 1 << 62 else { throw .malformedMessage }
+        guard sequence < 1 << 62, takeoverNumber <= Self.takeoverNumberMax else { throw .malformedMessage }
     }
 
     @_lifetime(output: copy output)
