@@ -69,7 +69,7 @@ let package = Package(
         ),
         .executableTarget(
             name: "flowsyncd",
-            dependencies: ["Daemon", "Configuration", "SystemIO", argumentParser, logging],
+            dependencies: ["Daemon", "Configuration", "Control", argumentParser],
             swiftSettings: product
         ),
         .executableTarget(

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Control
 import Glibc
 
 /// The operator's command: it asks the running daemon through its local API and prints what it answers.
@@ -8,6 +9,7 @@ struct FlowSyncCommand: ParsableCommand {
         commandName: "flowsync",
         abstract: "Shows and steers the running flowsyncd.",
         discussion: "Exit status: 0 done, 1 failed, 2 wrong usage, 3 no daemon answers.",
+        version: "flowsync \(Version.text)",
         subcommands: [
             Status.self, Stats.self, Dump.self, RoleCommand.self, Ready.self, Commit.self, Flush.self, Resync.self,
             Push.self, Config.self,

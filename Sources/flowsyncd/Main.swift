@@ -1,5 +1,6 @@
 import ArgumentParser
 import Configuration
+import Control
 import Daemon
 import Glibc
 
