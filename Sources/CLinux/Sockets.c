@@ -236,8 +236,10 @@ int clinux_send_to_path(int socket, const char *path, const uint8_t *bytes, size
         address_length -= 1;
     }
     ssize_t sent;
+    // A receiver that does not read must not stop the sender: its queue is short, and then the message is lost.
     do {
-        sent = sendto(socket, bytes, byte_count, MSG_NOSIGNAL, (struct sockaddr *)&address, address_length);
+        sent = sendto(socket, bytes, byte_count, MSG_NOSIGNAL | MSG_DONTWAIT, (struct sockaddr *)&address,
+                      address_length);
     } while (sent < 0 && errno == EINTR);
     return sent < 0 ? -errno : 0;
 }

@@ -88,11 +88,10 @@ public struct InternalCache: ~Copyable {
     public mutating func destroy(_ identity: FlowIdentity) -> Slot? {
         guard let slot = table.find(identity) else {
             counters.destroyFailed += 1
-            if isReconciling { rememberDeath(of: identity) }
+            if isReconciling { buryUnknown(identity) }
             return nil
         }
         guard !table[slot].flags.contains(.dead) else {
-            table[slot].touched = slice
             counters.destroyFailed += 1
             return nil
         }
@@ -139,6 +138,16 @@ public struct InternalCache: ~Copyable {
         table.markDead(slot)
         table[slot].touched = slice
         counters.destroyed += 1
+    }
+
+    /// Remembers until the end of the running dump that a flow is gone which the dump has yet to show, perhaps.
+    private mutating func buryUnknown(_ identity: FlowIdentity) {
+        var flow = Flow(original: identity.tuple)
+        flow.zone = identity.zone
+        let slot = table.insert(EncodedFlowRecord(flow).bytes, of: identity)
+        table.markDead(slot)
+        table[slot].touched = slice
+        table[slot].flags.insert(.settled)
     }
 
     mutating func insert(_ flow: Flow, now: Instant) -> Slot {
