@@ -74,15 +74,4 @@ extension InternalCache {
         earliestDeadline = sweepEarliest
         return true
     }
-
-    /// Leaves a tombstone for a flow that is not known, so that the dump under way does not bring it in.
-    mutating func rememberDeath(of identity: FlowIdentity) {
-        var flow = Flow(original: identity.tuple)
-        flow.zone = identity.zone
-        let record = EncodedFlowRecord(flow)
-        let slot = table.insert(record.bytes, of: identity)
-        table.markDead(slot)
-        table[slot].touched = slice
-        table[slot].flags.insert(.settled)
-    }
 }

@@ -92,6 +92,8 @@ public struct InternalCache: ~Copyable {
             return nil
         }
         guard !table[slot].flags.contains(.dead) else {
+            // It was born again unheard: what a running dump has to say of that life is older than this.
+            table[slot].touched = slice
             counters.destroyFailed += 1
             return nil
         }

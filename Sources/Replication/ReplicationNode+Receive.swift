@@ -97,10 +97,7 @@ extension ReplicationNode {
             return nil
         }
         sender.removeMember(index, cache: &internalCache)
-        for tombstone in peers[index].tombstones {
-            externalCache.settle(tombstone.slot, sequence: tombstone.sequence)
-        }
-        peers[index].tombstones.removeAll()
+        dropTombstones(index, &externalCache)
         peers[index].restart(header, now: now)
         events.append(.peerRestarted(name: peers[index].displayName))
         return index
@@ -150,9 +147,17 @@ extension ReplicationNode {
                 events.append(.outranked(name: peers[index].displayName, takeoverNumber: header.takeoverNumber))
             }
         } else {
-            takeoverNumber = highestTakeoverNumber + 1
+            takeoverNumber = nextTakeoverNumber
             events.append(.claimedAnew(takeoverNumber: takeoverNumber))
         }
+    }
+
+    /// Lets go of a peer's tombstones: nothing of what it has under way will be taken.
+    mutating func dropTombstones(_ index: Int, _ externalCache: inout ExternalCache) {
+        for tombstone in peers[index].tombstones {
+            externalCache.settle(tombstone.slot, sequence: tombstone.sequence)
+        }
+        peers[index].tombstones.removeAll()
     }
 
     private mutating func settleTombstones(_ index: Int, _ externalCache: inout ExternalCache) {
@@ -275,7 +280,8 @@ extension ReplicationNode {
         // Its takeover is done: only now is its state whole.
         if !isFirst, peers[index].role == .primary, roleBefore != .primary { requestAgain(index, now: now) }
         peers[index].announcedFlowCount = heartbeat.flowCount
-        if isFirst { events.append(.peerUp(name: peers[index].displayName)) }
+        // Without a name there would be no telling the first heartbeat from the next.
+        if isFirst, !heartbeat.name.isEmpty { events.append(.peerUp(name: peers[index].displayName)) }
     }
 
     private mutating func receiveResyncRequest(_ body: RawSpan, _ index: Int, now: Instant) {

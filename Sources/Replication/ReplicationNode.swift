@@ -151,7 +151,7 @@ public struct ReplicationNode: ~Copyable {
     /// `finishTakeover`: until then its state is not whole. A node that stops claiming asks every peer for its state.
     public mutating func setRole(_ role: NodeRole, now: Instant, internalCache: inout InternalCache) {
         if role == .primary, self.role != .primary || highestTakeoverNumber > takeoverNumber {
-            takeoverNumber = max(takeoverNumber, highestTakeoverNumber) + 1
+            takeoverNumber = nextTakeoverNumber
             roleToAnnounce = self.role == .primary ? .unset : self.role
         } else {
             roleToAnnounce = role
@@ -161,6 +161,11 @@ public struct ReplicationNode: ~Copyable {
         sender.setClaiming(role.claimsFlows, cache: &internalCache)
         if claimed, !role.claimsFlows { requestResync(now: now) }
         heartbeatDueAt = now
+    }
+
+    /// A number above every one heard of; at the end of all numbers the last one, which peers still accept.
+    var nextTakeoverNumber: UInt32 {
+        min(max(takeoverNumber, highestTakeoverNumber), DatagramHeader.takeoverNumberMax - 1) + 1
     }
 
     /// Lets the peers know that the takeover is done and this node's state is whole.
@@ -203,6 +208,7 @@ public struct ReplicationNode: ~Copyable {
     public func nextDeadline(now: Instant) -> Instant {
         if sender.wantsToSend(now: now) { return now }
         var deadline = min(heartbeatDueAt, sender.resendDeadline ?? .distantFuture)
+        if let due = sender.laggardDeadline { deadline = min(deadline, due) }
         if let transfer = sender.transfer, !transfer.isWalked {
             deadline = min(deadline, transfer.refillDueAt)
         }
@@ -222,6 +228,12 @@ public struct ReplicationNode: ~Copyable {
         internalCache: inout InternalCache,
         externalCache: inout ExternalCache
     ) {
+        let laggards = sender.laggards(now: now)
+        for index in peers.indices where laggards & 1 << UInt64(index) != 0 {
+            // Its next acknowledgement earns it the word that it is behind.
+            peers[index].servedToken = nil
+            sender.removeMember(index, cache: &internalCache)
+        }
         sender.timeOut(now: now, cache: &internalCache)
         for index in peers.indices {
             let silence = Self.peerTimeoutMilliseconds
@@ -231,6 +243,8 @@ public struct ReplicationNode: ~Copyable {
                 peers[index].ackDueAt = nil
                 peers[index].servedToken = nil
                 sender.removeMember(index, cache: &internalCache)
+                // What it may still have under way is told anew when it comes back.
+                dropTombstones(index, &externalCache)
                 events.append(.peerDown(name: peers[index].displayName))
             }
             stepSweep(index, now: now, externalCache: &externalCache)

@@ -13,6 +13,8 @@ struct Sender: ~Copyable {
     /// How long an unacknowledged datagram is waited for at first; doubled at each repetition.
     static let resendMilliseconds: UInt64 = 100
     static let resendDoublingsMax: UInt64 = 4
+    /// Flows that fit into a datagram of the largest size.
+    static let slotCountPerDatagramMax = 256
 
     var log = SendLog()
     private var queue = SlotQueue()
@@ -60,7 +62,7 @@ struct Sender: ~Copyable {
         now: Instant,
         cache: inout InternalCache
     ) -> Bool {
-        guard members != 0, log.hasRoom(forSlotCount: 256) else { return false }
+        guard members != 0, log.hasRoom(forSlotCount: Self.slotCountPerDatagramMax) else { return false }
         var isSequenced = composeEnds(&writer)
         while let slot = queue.first {
             let header = cache[slot]
@@ -224,6 +226,21 @@ struct Sender: ~Copyable {
         resendDoublings = min(resendDoublings + 1, Self.resendDoublingsMax)
     }
 
+    /// Peers that keep the log full while others have acknowledged: they are to fall behind rather than hold those up
+    /// (DESIGN §2).
+    func laggards(now: Instant) -> UInt64 {
+        guard let deadline = laggardDeadline, deadline <= now else { return 0 }
+        return log.datagram(log.floor).awaiting
+    }
+
+    /// When `laggards` has to be asked; nil while nobody holds others up.
+    var laggardDeadline: Instant? {
+        guard !log.isEmpty, !log.hasRoom(forSlotCount: Self.slotCountPerDatagramMax) else { return nil }
+        let oldest = log.datagram(log.floor)
+        // No doubling: it is meant for a peer that everybody waits for.
+        return oldest.awaiting == members ? nil : oldest.sentAt.advanced(byMilliseconds: Self.resendMilliseconds)
+    }
+
     // MARK: Members and claim
 
     /// Lets a peer get every change from now on.
@@ -254,8 +271,20 @@ struct Sender: ~Copyable {
         isClaiming = claiming
         // What is queued or under way still goes out: a planned switch must not lose the latest changes.
         guard !claiming, transfer != nil else { return }
+        // The transfer waits for nothing more: of a node that claims nothing, its end says nothing about any flow.
+        forgetPending(&cache)
         transfer?.isWalked = true
         finishTransferIfDone()
+    }
+
+    private mutating func forgetPending(_ cache: inout InternalCache) {
+        guard let transfer, transfer.pendingCount > 0 else { return }
+        self.transfer?.pendingCount = 0
+        var position = cache.table.next(after: nil)
+        while let slot = position {
+            cache[slot].flags.remove(.bulkPending)
+            position = cache.table.next(after: slot)
+        }
     }
 
     /// Forgets what is queued and under way; a transfer starts anew.
@@ -279,13 +308,7 @@ struct Sender: ~Copyable {
             settle(sequence, &cache)
         }
         log.advanceFloor()
-        if let transfer, transfer.pendingCount > 0 {
-            var position = cache.table.next(after: nil)
-            while let slot = position {
-                cache[slot].flags.remove(.bulkPending)
-                position = cache.table.next(after: slot)
-            }
-        }
+        forgetPending(&cache)
         transfer = nil
     }
 
@@ -296,6 +319,7 @@ struct Sender: ~Copyable {
         if transfer == nil { counters.transfers += 1 }
         var next = transfer ?? Transfer(requests: [], isWalked: false)
         next.position = nil
+        next.flowCount = 0
         next.isWalked = !isClaiming
         if let request {
             next.requests.removeAll { $0.peer == request.peer }
@@ -373,7 +397,7 @@ struct Sender: ~Copyable {
 
     /// Whether a datagram with flows or transfer ends could be sent at `now`.
     func wantsToSend(now: Instant) -> Bool {
-        guard members != 0, log.hasRoom(forSlotCount: 256) else { return false }
+        guard members != 0, log.hasRoom(forSlotCount: Self.slotCountPerDatagramMax) else { return false }
         if !queue.isEmpty || ends.contains(where: { $0.sequence == 0 }) { return true }
         guard let transfer, !transfer.isWalked else { return false }
         return transfer.budgetByteCount > 0 || transfer.refillDueAt <= now

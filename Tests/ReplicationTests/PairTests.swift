@@ -40,7 +40,7 @@ struct PairTests {
         #expect(pair.differences(from: 0) == [])
     }
 
-    @Test("random churn over a bad link ends equal", arguments: 0..<60)
+    @Test("random churn over a bad link ends equal", arguments: 0..<24)
     func churn(seed: Int) {
         let pair = VirtualPair(seed: UInt64(seed))
         pair.link.lossPercent = [0, 10, 30][seed % 3]

@@ -208,7 +208,8 @@ struct Heartbeat: Equatable, Sendable {
         for index in 0..<min(Int(body.word(at: 1, as: UInt8.self)), 64) {
             bytes.append(body.word(at: 8 + index, as: UInt8.self))
         }
-        // A peer's name goes into logs and status: no control characters.
-        name = String(decoding: bytes.filter { $0 >= 0x20 && $0 != 0x7f }, as: UTF8.self)
+        // A peer's name goes into logs, status and terminals: no control characters, neither C0 nor C1.
+        let scalars = String(decoding: bytes, as: UTF8.self).unicodeScalars
+        name = String(String.UnicodeScalarView(scalars.filter { $0.properties.generalCategory != .control }))
     }
 }

@@ -23,8 +23,10 @@ struct VirtualLink {
     var lossPercent = 0
     var duplicationPercent = 0
     var delayMilliseconds: ClosedRange<UInt64> = 0...1
-    /// Datagrams from node 0 or node 1 that are swallowed whole.
-    var isCut = [false, false]
+    /// Nodes whose datagrams are swallowed whole.
+    var isCut = [false, false, false]
+    /// Nodes that no datagram reaches.
+    var isDeaf = [false, false, false]
 }
 
 /// A node with its caches, as the daemon would hold them.
@@ -60,6 +62,22 @@ final class VirtualNode {
         if let slot = internalCache.destroy(identity) { node.announce(slot, in: &internalCache) }
     }
 
+    func receive(_ bytes: [UInt8], now: Instant) {
+        node.receive(bytes.span.bytes, now: now, internalCache: &internalCache, externalCache: &externalCache)
+    }
+
+    func transmit(into buffer: inout [UInt8], now: Instant) -> Int {
+        var span = buffer.mutableSpan
+        var bytes = span.mutableBytes
+        return node.nextTransmit(into: &bytes, now: now, internalCache: &internalCache)
+    }
+
+    /// As the daemon does it on `flush internal`.
+    func flushInternal(now: Instant) {
+        node.abandonPending(now: now, internalCache: &internalCache)
+        internalCache.removeAll()
+    }
+
     func restart(epoch: UInt64, now: Instant, keepingKernel: Bool) {
         var flows: [Flow] = []
         if keepingKernel {
@@ -84,21 +102,29 @@ final class VirtualNode {
     }
 }
 
-/// Two nodes of the real code on a virtual clock and a seeded link.
-final class VirtualPair {
+/// Nodes of the real code on a virtual clock and one seeded multicast link.
+final class VirtualNetwork {
+    /// A datagram under way.
+    struct Flight {
+        var due: Instant
+        var to: Int
+        var bytes: [UInt8]
+    }
+
     var now = Instant(nanoseconds: 1_000_000_000)
     var link = VirtualLink()
     var nodes: [VirtualNode]
     var random: SeededRandom
-    private var wire: [(due: Instant, to: Int, bytes: [UInt8])] = []
-    private(set) var byteCountSent = 0
+    /// Everything that was sent, if a test wants it.
+    var recording: [[UInt8]]?
+    private var wire: [Flight] = []
+    private var buffer = [UInt8](repeating: 0, count: 1452)
     private var epoch: UInt64 = 100
 
-    init(seed: UInt64) {
+    init(seed: UInt64, nodeCount: Int = 2) {
         random = SeededRandom(seed: seed)
-        nodes = [
-            VirtualNode(name: "r1", epoch: 1, now: now), VirtualNode(name: "r2", epoch: 2, now: now),
-        ]
+        let now = now
+        nodes = (1...nodeCount).map { VirtualNode(name: "r\($0)", epoch: UInt64($0), now: now) }
     }
 
     func restart(_ index: Int, keepingKernel: Bool = true) {
@@ -107,13 +133,19 @@ final class VirtualPair {
         // What was on the wire stays there: datagrams of the old epoch still arrive.
     }
 
+    func setRole(_ role: NodeRole, of index: Int) {
+        nodes[index].node.setRole(role, now: now, internalCache: &nodes[index].internalCache)
+    }
+
     /// Lets time pass in steps of one millisecond, as a busy event loop would.
     func run(milliseconds: Int, everyMillisecond: (Int) -> Void = { _ in }) {
         for step in 0..<milliseconds {
             everyMillisecond(step)
-            let due = wire.filter { $0.due <= now }
-            wire.removeAll { $0.due <= now }
-            for datagram in due { deliver(datagram.bytes, to: datagram.to) }
+            if !wire.isEmpty {
+                let due = wire.filter { $0.due <= now }
+                wire.removeAll { $0.due <= now }
+                for datagram in due where !link.isDeaf[datagram.to] { deliver(datagram.bytes, to: datagram.to) }
+            }
             for index in nodes.indices {
                 nodes[index].node.timeOut(
                     now: now,
@@ -127,39 +159,31 @@ final class VirtualPair {
     }
 
     func deliver(_ bytes: [UInt8], to index: Int) {
-        nodes[index].node.receive(
-            bytes.span.bytes,
-            now: now,
-            internalCache: &nodes[index].internalCache,
-            externalCache: &nodes[index].externalCache
-        )
+        nodes[index].receive(bytes, now: now)
     }
 
     private func transmit(_ index: Int) {
         for _ in 0..<4096 {
-            var buffer = [UInt8](repeating: 0, count: 1452)
-            var span = buffer.mutableSpan
-            var bytes = span.mutableBytes
-            let count = nodes[index].node.nextTransmit(
-                into: &bytes,
-                now: now,
-                internalCache: &nodes[index].internalCache
-            )
+            let count = nodes[index].transmit(into: &buffer, now: now)
             guard count > 0 else { break }
-            byteCountSent += count
+            recording?.append(Array(buffer[..<count]))
             guard !link.isCut[index] else { continue }
-            if Int.random(in: 0..<100, using: &random) < link.lossPercent { continue }
-            let copies = Int.random(in: 0..<100, using: &random) < link.duplicationPercent ? 2 : 1
-            for _ in 0..<copies {
-                let delay = UInt64.random(in: link.delayMilliseconds, using: &random)
-                wire.append((now.advanced(byMilliseconds: delay), 1 - index, Array(buffer[..<count])))
+            for target in nodes.indices where target != index {
+                if Int.random(in: 0..<100, using: &random) < link.lossPercent { continue }
+                let copies = Int.random(in: 0..<100, using: &random) < link.duplicationPercent ? 2 : 1
+                for _ in 0..<copies {
+                    let delay = UInt64.random(in: link.delayMilliseconds, using: &random)
+                    let due = now.advanced(byMilliseconds: delay)
+                    wire.append(Flight(due: due, to: target, bytes: Array(buffer[..<count])))
+                }
             }
         }
     }
 
-    /// What differs between a node's internal cache and the other's external cache; empty if nothing does.
-    func differences(from index: Int) -> [String] {
-        let (source, target) = (nodes[index], nodes[1 - index])
+    /// What differs between a node's internal cache and another's external cache, if nobody else announces anything;
+    /// empty if nothing does.
+    func differences(from index: Int, to other: Int? = nil) -> [String] {
+        let (source, target) = (nodes[index], nodes[other ?? 1 - index])
         var differences: [String] = []
         var slot = source.internalCache.table.next(after: nil)
         while let current = slot {
@@ -205,3 +229,6 @@ func makeFlow(_ number: Int, mark: UInt32 = 0, timeoutSeconds: UInt32 = 3_600) -
     flow.protocolState = TCPState.established.rawValue
     return flow
 }
+
+/// Two nodes, the usual number.
+typealias VirtualPair = VirtualNetwork
