@@ -21,7 +21,7 @@ struct FlowSyncCommand: ParsableCommand {
         // A reader that went away (`flowsync dump internal | head`) is seen as EPIPE and ends the command quietly.
         _ = signal(SIGPIPE, SIG_IGN)
         do {
-            var command = try parseAsRoot()
+            var command = try parseAsRoot(Self.reordered(CommandLine.arguments.dropFirst()))
             try command.run()
             Glibc.exit(ExitStatus.done.rawValue)
         } catch let failure as CommandFailure {
@@ -34,6 +34,19 @@ struct FlowSyncCommand: ParsableCommand {
             if isUsageError { Output.writeError(text) } else { try? Output.write(Array(text.utf8)) }
             Glibc.exit(isUsageError ? ExitStatus.usage.rawValue : ExitStatus.done.rawValue)
         }
+    }
+
+    /// The arguments with the options that stand before the subcommand moved behind it, where the parser wants them:
+    /// `flowsync --socket PATH status` is how everybody writes it.
+    static func reordered(_ arguments: some Collection<String>) -> [String] {
+        var rest = Array(arguments)
+        var leading: [String] = []
+        while let first = rest.first, first == "--json" || first == "--socket" || first.hasPrefix("--socket=") {
+            let count = first == "--socket" ? min(2, rest.count) : 1
+            leading += rest.prefix(count)
+            rest.removeFirst(count)
+        }
+        return rest + leading
     }
 
     /// Called without a subcommand.

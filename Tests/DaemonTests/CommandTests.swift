@@ -126,6 +126,14 @@ extension OneAtATime {
             #expect(outcome.output.contains("Exit status: 0 done, 1 failed, 2 wrong usage, 3 no daemon answers."))
         }
 
+        @Test(arguments: ["--socket SOCKET status", "--socket=SOCKET --json status", "--json status --socket SOCKET"])
+        func optionsMayStandBeforeTheSubcommand(arguments: String) async throws {
+            let folder = SocketFolder()
+            let line = "$FLOWSYNC " + arguments.replacing("SOCKET", with: folder.socket)
+            let outcome = try await run("", socket: "", in: folder, shell: line)
+            #expect(outcome.status == 3 && outcome.errors.contains(folder.socket))
+        }
+
         @Test func withoutADaemonItEndsWithThree() async throws {
             let folder = SocketFolder()
             let outcome = try await run("status", socket: folder.socket, in: folder)
