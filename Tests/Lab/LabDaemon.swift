@@ -138,8 +138,12 @@ extension Lab {
         arguments: [String],
         timeoutSeconds: Double = 60
     ) throws(LabError) -> CommandResult {
-        let socket = ["--socket", "\(directory)/\(router).sock"]
-        return try run(on: router, [try LabPrograms.command()] + arguments + socket, timeoutSeconds: timeoutSeconds)
+        try run(on: router, try flowsyncCommand(on: router, arguments), timeoutSeconds: timeoutSeconds)
+    }
+
+    /// The command line of `flowsync` for a router's daemon, for `start`.
+    public func flowsyncCommand(on router: LabNode, _ arguments: [String]) throws(LabError) -> [String] {
+        [try LabPrograms.command()] + arguments + ["--socket", "\(directory)/\(router).sock"]
     }
 
     /// What `flowsync status --json` says.
