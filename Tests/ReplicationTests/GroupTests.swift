@@ -80,6 +80,9 @@ struct GroupTests {
         group.run(milliseconds: 3)
         #expect(group.nodes[0].node.isTransferring == true)
         group.link.isCut[2] = false
+        group.nodes[2].node.requestResync(now: group.now)
+        group.run(milliseconds: 2)
+        #expect(group.nodes[0].node.isTransferring == true, "the walk began anew")
         group.run(milliseconds: 2_000)
         for index in [1, 2] {
             #expect(group.differences(from: 0, to: index) == [])

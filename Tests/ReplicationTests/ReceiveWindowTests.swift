@@ -41,7 +41,7 @@ struct ReceiveWindowTests {
         var window = ReceiveWindow(floor: floor)
         var model = Model(cumulative: floor - 1, largest: floor - 1)
         let reach: UInt64 = [3, 70, 5_000][seed % 3]
-        for step in 0..<4_000 {
+        for step in 0..<2_000 {
             if Int.random(in: 0..<40, using: &random) == 0 {
                 let far = Int.random(in: 0..<20, using: &random) == 0
                 let new = model.cumulative &+ UInt64.random(in: 0...(far ? 9_000 : reach), using: &random)
