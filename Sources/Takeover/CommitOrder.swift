@@ -81,7 +81,7 @@ public struct CommitOrder {
 
     /// Seconds to commit a flow with; nil if it is over.
     static func timeout(_ header: SlotHeader, now: Instant, ownedUntil: Instant) -> UInt32? {
-        if header.deadline > now { return max(header.deadline.secondsLeft(at: now), 1) }
+        if header.deadline > now { return max(header.deadline.secondsLeft(at: now), timeoutSecondsMin) }
         return header.deadline <= ownedUntil ? timeoutSecondsMin : nil
     }
 }

@@ -14,11 +14,12 @@ struct DemoCommand: ParsableCommand {
     var connections = 200
 
     func run() throws {
+        let floating = "\(LabAddress.floatingLAN) and \(LabAddress.floatingWAN)"
         print(
             """
             The lab, all of it network namespaces of this machine:
 
-                          ┌──── r1 ────┐         Both routers can hold \(LabAddress.floatingLAN) and \(LabAddress.floatingWAN)
+                          ┌──── r1 ────┐         Both routers can hold \(floating)
                client ────┤   (sync)   ├──── server   (and their IPv6 twins), one of them does.
                           └──── r2 ────┘         They drop what belongs to no connection they know.
 

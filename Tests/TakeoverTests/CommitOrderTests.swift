@@ -114,10 +114,11 @@ struct CommitOrderTests {
     /// When a flow runs out, in seconds after the start; until when its owner spoke for it (nil: it still does); when
     /// the commit is; what the flow gets.
     private static let timeouts: [(runsOut: UInt32, ownedUntil: UInt32?, commit: UInt32, expected: UInt32?)] = [
-        // Time is left: that much.
+        // Time is left: that much, but never less than a flow gets that has just run out.
         (600, 0, 0, 600),
         (600, 95, 100, 500),
-        (600, nil, 599, 1),
+        (600, nil, 539, 61),
+        (600, nil, 599, CommitOrder.timeoutSecondsMin),
         // It ran out while its owner spoke for it: the owner's kernel had refreshed it, or it would have been deleted.
         (100, 100, 100, CommitOrder.timeoutSecondsMin),
         (100, 150, 160, CommitOrder.timeoutSecondsMin),
@@ -144,12 +145,12 @@ struct CommitOrderTests {
     @Test("a fraction of a second left counts as a second")
     func fraction() throws {
         var cache = ExternalCache(seed: 6, now: start)
-        insert(makeFlow(1, timeoutSeconds: 10), into: &cache, at: start)
+        insert(makeFlow(1, timeoutSeconds: 100), into: &cache, at: start)
         var order = CommitOrder()
-        let now = start.advanced(byMilliseconds: 9_999)
+        let now = start.advanced(byMilliseconds: 29_001)
         let next = order.next(from: cache, countMax: 1, now: now, ownedUntil: { _ in .distantFuture })
         let batch = try #require(next)
-        #expect(try read(batch) == [Committed(number: 1, timeoutSeconds: 1)])
+        #expect(try read(batch) == [Committed(number: 1, timeoutSeconds: 71)])
     }
 
     @Test("what is left out is counted once, in whichever batch")

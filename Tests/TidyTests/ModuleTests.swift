@@ -25,7 +25,7 @@ struct ModuleTests {
             "SystemIO", "Flow", "FlowTable", "Policy", "Replication", "Takeover", "Conntrack", "Link", "Configuration",
             "Control", "FoundationEssentials", "Logging", "FlyingFox", "FlyingSocks",
         ] + system,
-        "flowsyncd": ["Daemon", "Configuration", "SystemIO", "ArgumentParser", "Logging"] + system,
+        "flowsyncd": ["Daemon", "Configuration", "Control", "ArgumentParser"] + system,
         "flowsync": ["Control", "SystemIO", "Configuration", "ArgumentParser"] + system,
     ]
 
