@@ -18,6 +18,14 @@ public struct SendCounters: Sendable, BitwiseCopyable {
     public var resends: UInt64 = 0
     /// Transfers of the whole state.
     public var transfers: UInt64 = 0
+    /// Flows that those transfers walked over.
+    public var transferredFlows: UInt64 = 0
+    /// Acknowledgements sent.
+    public var acksSent: UInt64 = 0
+    /// Heartbeats sent.
+    public var heartbeats: UInt64 = 0
+    /// Requests for a peer's whole state sent, repetitions included.
+    public var resyncRequests: UInt64 = 0
 }
 
 /// What a node received, and why something was not taken.
@@ -28,6 +36,8 @@ public struct ReceiveCounters: Sendable, BitwiseCopyable {
     public var upserts: UInt64 = 0
     /// Deletes taken.
     public var deletes: UInt64 = 0
+    /// Heartbeats taken.
+    public var heartbeats: UInt64 = 0
     /// Datagrams with fewer bytes than a header.
     public var truncated: UInt64 = 0
     /// Datagrams that are not FlowSync's.

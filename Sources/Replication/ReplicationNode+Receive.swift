@@ -273,6 +273,7 @@ extension ReplicationNode {
     }
 
     private mutating func receiveHeartbeat(_ heartbeat: Heartbeat, _ index: Int, now: Instant) {
+        received.heartbeats += 1
         let isFirst = peers[index].name.isEmpty
         let roleBefore = peers[index].role
         peers[index].name = heartbeat.name

@@ -17,6 +17,7 @@ extension ReplicationNode {
             heartbeatDueAt = now.advanced(byMilliseconds: Self.heartbeatMilliseconds)
             let count = role.claimsFlows ? UInt32(clamping: internalCache.count) : 0
             writer.put(Heartbeat(role: roleToAnnounce.rawValue, flowCount: count, name: settings.name))
+            sender.counters.heartbeats += 1
             // A peer that lost this node's acknowledgements, or was taken for lost itself, hears of it this way.
             for index in peers.indices where peers[index].isUp { peers[index].ackDueAt = now }
         }
@@ -55,12 +56,14 @@ extension ReplicationNode {
                 )
             )
             peers[index].ackDueAt = nil
+            sender.counters.acksSent += 1
         }
         if let request = peer.request, peer.isUp, writer.bodyByteCountMax >= 16,
             (request.sentAt?.advanced(byMilliseconds: Self.requestRepeatMilliseconds) ?? now) <= now
         {
             writer.putWords(.resyncRequest, peer.nodeID, request.token, peer.epoch)
             peers[index].request?.sentAt = now
+            sender.counters.resyncRequests += 1
         }
         if peer.owesBehind, writer.bodyByteCountMax >= 16 {
             writer.putWords(.behind, peer.nodeID, 0, peer.epoch)

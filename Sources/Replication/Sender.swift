@@ -355,6 +355,7 @@ struct Sender: ~Copyable {
                     current.pendingCount += 1
                 }
                 current.flowCount += 1
+                counters.transferredFlows += 1
                 current.budgetByteCount -= cache.table.record(at: slot).byteCount + 4
             }
             current.position = slot

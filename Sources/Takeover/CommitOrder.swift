@@ -22,11 +22,11 @@ public struct CommitOrder {
         case related
     }
 
-    /// Seconds that a flow gets at least.
+    /// Seconds for a flow whose copy has run out although its owner still spoke for it.
     ///
     /// The owner's kernel refreshes timeouts without an event, so a flow that its owner had not deleted when it was
     /// last heard lives, whatever the copy's timeout says.
-    public static let timeoutSecondsMin: UInt32 = 60
+    public static let overdueTimeoutSeconds: UInt32 = 60
 
     private var pass: Pass? = .assured
     private var position: Slot?
@@ -81,7 +81,7 @@ public struct CommitOrder {
 
     /// Seconds to commit a flow with; nil if it is over.
     static func timeout(_ header: SlotHeader, now: Instant, ownedUntil: Instant) -> UInt32? {
-        if header.deadline > now { return max(header.deadline.secondsLeft(at: now), timeoutSecondsMin) }
-        return header.deadline <= ownedUntil ? timeoutSecondsMin : nil
+        if header.deadline > now { return max(header.deadline.secondsLeft(at: now), 1) }
+        return header.deadline <= ownedUntil ? overdueTimeoutSeconds : nil
     }
 }

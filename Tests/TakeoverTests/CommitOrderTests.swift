@@ -114,15 +114,14 @@ struct CommitOrderTests {
     /// When a flow runs out, in seconds after the start; until when its owner spoke for it (nil: it still does); when
     /// the commit is; what the flow gets.
     private static let timeouts: [(runsOut: UInt32, ownedUntil: UInt32?, commit: UInt32, expected: UInt32?)] = [
-        // Time is left: that much, but never less than a flow gets that has just run out.
+        // Time is left: that much.
         (600, 0, 0, 600),
         (600, 95, 100, 500),
-        (600, nil, 539, 61),
-        (600, nil, 599, CommitOrder.timeoutSecondsMin),
+        (600, nil, 599, 1),
         // It ran out while its owner spoke for it: the owner's kernel had refreshed it, or it would have been deleted.
-        (100, 100, 100, CommitOrder.timeoutSecondsMin),
-        (100, 150, 160, CommitOrder.timeoutSecondsMin),
-        (100, nil, 200, CommitOrder.timeoutSecondsMin),
+        (100, 100, 100, CommitOrder.overdueTimeoutSeconds),
+        (100, 150, 160, CommitOrder.overdueTimeoutSeconds),
+        (100, nil, 200, CommitOrder.overdueTimeoutSeconds),
         // It ran out after the owner's last word: it is over.
         (100, 99, 100, nil),
         (100, 50, 5_000, nil),
@@ -145,12 +144,12 @@ struct CommitOrderTests {
     @Test("a fraction of a second left counts as a second")
     func fraction() throws {
         var cache = ExternalCache(seed: 6, now: start)
-        insert(makeFlow(1, timeoutSeconds: 100), into: &cache, at: start)
+        insert(makeFlow(1, timeoutSeconds: 10), into: &cache, at: start)
         var order = CommitOrder()
-        let now = start.advanced(byMilliseconds: 29_001)
+        let now = start.advanced(byMilliseconds: 9_999)
         let next = order.next(from: cache, countMax: 1, now: now, ownedUntil: { _ in .distantFuture })
         let batch = try #require(next)
-        #expect(try read(batch) == [Committed(number: 1, timeoutSeconds: 71)])
+        #expect(try read(batch) == [Committed(number: 1, timeoutSeconds: 1)])
     }
 
     @Test("what is left out is counted once, in whichever batch")

@@ -140,7 +140,6 @@ extension Engine {
             ),
         ]
         statistics.queueNodeCount = UInt64(core.node.queuedCount + core.node.inFlightCount)
-        statistics.runtime.waitFailedCount = waitFailedCount
         return statistics
     }
 
@@ -214,7 +213,12 @@ extension Engine {
         statistics.receivedUpsertCount = received.upserts
         statistics.receivedDeleteCount = received.deletes
         statistics.resentCount = sent.resends
+        statistics.sentAcknowledgementCount = sent.acksSent
         statistics.receivedAcknowledgementCount = sent.acks
+        statistics.sentHeartbeatCount = sent.heartbeats
+        statistics.receivedHeartbeatCount = received.heartbeats
+        statistics.sentBulkFlowCount = sent.transferredFlows
+        statistics.sentResyncRequestCount = sent.resyncRequests
         statistics.sentBulkTransferCount = sent.transfers
         statistics.receivedBulkTransferCount = synchronisedTransferCount
         statistics.receivedResyncRequestCount = resyncRequestCount

@@ -82,7 +82,6 @@ final class Engine {
     var synchronisedTransferCount: UInt64 = 0
     var peerRestartCount: UInt64 = 0
     var resyncRequestCount: UInt64 = 0
-    var waitFailedCount: UInt64 = 0
 
     var now: Instant { Instant(nanoseconds: MonotonicClock.nanoseconds()) }
 
