@@ -84,7 +84,7 @@ extension Engine {
                 continue
             }
             if action?.startedAt == nil {
-                action?.beginPhase(phase, now: now, finishedDumpCount: reconciliation.finishedCount)
+                action?.beginPhase(phase, now: self.now, finishedDumpCount: reconciliation.finishedCount)
                 start(phase, now)
             }
             guard advance(phase, now) else { return }
