@@ -23,6 +23,20 @@ extension MutableRawSpan {
         storeBytes(of: value.littleEndian, toByteOffset: offset, as: T.self)
     }
 
+    /// Stores the first `byteCount` bytes of `source`, a multiple of 4, at `offset`; traps outside either span.
+    ///
+    /// Records are whole 4-byte words, and most are whole 8-byte words.
+    @inlinable
+    @_lifetime(self: copy self)
+    public mutating func storeWords(of source: RawSpan, byteCount: Int, at offset: Int) {
+        var done = 0
+        while done + 8 <= byteCount {
+            storeWord(source.word(at: done, as: UInt64.self), at: offset + done)
+            done += 8
+        }
+        if done < byteCount { storeWord(source.word(at: done, as: UInt32.self), at: offset + done) }
+    }
+
     /// Stores `value` at `offset` as it lies in memory; traps outside the span.
     @inlinable
     @_lifetime(self: copy self)

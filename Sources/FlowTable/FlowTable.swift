@@ -168,12 +168,6 @@ public struct FlowTable: ~Copyable {
 
     private mutating func copy(_ record: RawSpan, byteCount: Int, to slot: Slot) {
         var target = store.mutableBytes(of: slot)
-        var offset = 0
-        // Records are whole 4-byte words; most are whole 8-byte words.
-        while offset + 8 <= byteCount {
-            target.storeWord(record.word(at: offset, as: UInt64.self), at: offset)
-            offset += 8
-        }
-        if offset < byteCount { target.storeWord(record.word(at: offset, as: UInt32.self), at: offset) }
+        target.storeWords(of: record, byteCount: byteCount, at: 0)
     }
 }

@@ -50,7 +50,7 @@ struct ActionRun {
             }
         }
 
-        /// Whether a newer role command may cut it short.
+        /// Whether a newer role command may cut it short; until one comes, the node is ready for it.
         var givesWay: Bool {
             switch self {
             case .handOver, .followEvents, .awaitPrimary, .delete(onlyReleased: true), .reconcile, .resyncPeers, .push:
@@ -84,6 +84,11 @@ struct ActionRun {
     var expiredCount = 0
     var jobs: [UInt64: WriteJob] = [:]
     var dumpCountBefore: UInt64 = 0
+
+    /// What a node does that gives its role up: to `backup` or `fault`.
+    static func steppingBack(to role: NodeRole) -> [Phase] {
+        [.handOver, .changeRole(role), .awaitPrimary, .delete(onlyReleased: true)]
+    }
 
     init(name: String, phases: [Phase], answer: CheckedContinuation<EngineReply, Never>?) {
         self.name = name

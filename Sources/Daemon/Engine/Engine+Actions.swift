@@ -42,13 +42,7 @@ extension Engine {
                     [.changeRole(.primary), .commit(takesOver: true), .followEvents, .announce]
                 )
             case .role(let role):
-                (
-                    "role \(role.rawValue)",
-                    [
-                        .handOver, .changeRole(role == .fault ? .fault : .backup), .awaitPrimary,
-                        .delete(onlyReleased: true),
-                    ]
-                )
+                ("role \(role.rawValue)", ActionRun.steppingBack(to: role == .fault ? .fault : .backup))
             case .commit: ("commit", [.commit(takesOver: false), .followEvents])
             case .flush(.internal): ("flush internal", [.flushInternal])
             case .flush(.external): ("flush external", [.flushExternal])
@@ -113,13 +107,7 @@ extension Engine {
         guard isRoleRemembered, isReady else { return }
         isRoleRemembered = false
         logger.notice("this node was primary before the daemon's restart; another one is now: stepping back")
-        unasked.append(
-            ActionRun(
-                name: "role backup",
-                phases: [.handOver, .changeRole(.backup), .awaitPrimary, .delete(onlyReleased: true)],
-                answer: nil
-            )
-        )
+        unasked.append(ActionRun(name: "role backup", phases: ActionRun.steppingBack(to: .backup), answer: nil))
     }
 
     /// What a phase does once, at its start.
@@ -170,8 +158,7 @@ extension Engine {
             if hasWaited(Self.awaitPeersMilliseconds, now, note: "events are being lost faster than dumps mend it") {
                 return fail("the internal cache does not yet equal the kernel's table: see `flowsync stats runtime`")
             }
-            return reconciliation.finishedCount > (action?.dumpCountBefore ?? 0) && !reconciliation.isReading
-                && reconciliation.dueAt == nil
+            return reconciliation.finishedCount > (action?.dumpCountBefore ?? 0) && !reconciliation.isOwed
         case .resyncPeers: return awaitPeers(now)
         case .push: return awaitPush(now)
         }
@@ -328,9 +315,7 @@ extension Engine {
     private func followEvents(_ now: Instant) -> Bool {
         guard let isDrained = drainForAction(now) else { return true }
         action?.step.count = core.internalCache.count
-        if isDrained, !reconciliation.isReading, reconciliation.dueAt == nil || reconciliation.dueCause == .policy {
-            return true
-        }
+        if isDrained, !reconciliation.isOwed { return true }
         return hasWaited(Self.followEventsMilliseconds, now, note: "events are still being lost; see flowsync status")
     }
 

@@ -40,6 +40,11 @@ struct Reconciliation: ~Copyable {
     var finishedCount: UInt64 = 0
 
     var isReading: Bool { dump != nil || isSweeping }
+
+    /// Whether the cache may differ from the table until a dump is done.
+    ///
+    /// A dump that only a change of policy wants later says nothing about events.
+    var isOwed: Bool { isReading || (dueAt != nil && dueCause != .policy) }
 }
 
 extension Engine {
@@ -93,7 +98,10 @@ extension Engine {
     /// Asks for a dump; one that is under way is followed by another.
     func wantDump(_ cause: Reconciliation.Cause, at due: Instant) {
         // Never later than what was asked for before, or a lasting burst would put it off for ever.
-        if let earlier = reconciliation.dueAt, earlier <= due { return }
+        if let earlier = reconciliation.dueAt, earlier <= due {
+            if cause != .policy { reconciliation.dueCause = cause }
+            return
+        }
         reconciliation.dueCause = cause
         reconciliation.dueAt = due
     }

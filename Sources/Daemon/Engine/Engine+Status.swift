@@ -15,7 +15,7 @@ extension Engine {
         readiness.isLoaded = isReady
         readiness.linkProblem = link.isLive ? nil : link.stateText
         readiness.uptimeSeconds = now.milliseconds(since: startedAt) / 1000
-        readiness.isChangingRole = action?.name.hasPrefix("role ") == true && action?.phases.first?.isPassive == false
+        readiness.isChangingRole = action?.name.hasPrefix("role ") == true && action?.phases.first?.givesWay == false
         for peer in core.node.peerStatus where peer.isUp {
             readiness.peersUp.append(peer.name)
             if peer.isClaiming, peer.synchronisedSince == nil { readiness.peersNotSynchronised.append(peer.name) }
@@ -289,9 +289,4 @@ extension Role {
             case .fault: .fault
             }
     }
-}
-
-extension ActionRun.Phase {
-    /// Whether the node is ready for another role while this goes on.
-    var isPassive: Bool { givesWay }
 }

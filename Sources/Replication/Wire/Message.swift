@@ -93,12 +93,7 @@ struct MessageWriter: ~Copyable, ~Escapable {
     mutating func putRecord(_ kind: MessageKind, _ record: FlowRecordView, timeoutSeconds: UInt32) {
         let count = record.byteCount
         let start = begin(kind, bodyByteCount: count)
-        var offset = 0
-        while offset + 8 <= count {
-            bytes.storeWord(record.bytes.word(at: offset, as: UInt64.self), at: start + offset)
-            offset += 8
-        }
-        if offset < count { bytes.storeWord(record.bytes.word(at: offset, as: UInt32.self), at: start + offset) }
+        bytes.storeWords(of: record.bytes, byteCount: count, at: start)
         bytes.storeLittleEndian(timeoutSeconds, at: start + 8)
     }
 
