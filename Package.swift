@@ -17,6 +17,7 @@ let product: [SwiftSetting] = strict + [.strictMemorySafety()]
 
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let flyingFox = Target.Dependency.product(name: "FlyingFox", package: "FlyingFox")
 
 let package = Package(
@@ -28,6 +29,7 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
         .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-crypto", exact: "4.5.2"),
         .package(url: "https://github.com/swhitty/FlyingFox", exact: "0.27.1"),
     ],
     targets: [
@@ -56,7 +58,7 @@ let package = Package(
 
         // The edges: kernel, network, files, operators.
         .target(name: "Conntrack", dependencies: ["CNetfilter", "SystemIO", "Flow"], swiftSettings: product),
-        .target(name: "Link", dependencies: ["SystemIO", "CLinux"], swiftSettings: product),
+        .target(name: "Link", dependencies: ["SystemIO", "CLinux", crypto], swiftSettings: product),
         .target(name: "Configuration", dependencies: ["Policy", "SystemIO", "Flow"], swiftSettings: product),
         .target(name: "Control", dependencies: ["Flow"], swiftSettings: product),
         .target(
@@ -74,7 +76,7 @@ let package = Package(
         ),
         .executableTarget(
             name: "flowsync",
-            dependencies: ["Control", "SystemIO", "Configuration", argumentParser],
+            dependencies: ["Control", "SystemIO", "Configuration", "Link", argumentParser],
             swiftSettings: product
         ),
 
@@ -89,6 +91,20 @@ let package = Package(
             name: "flowsync-lab",
             dependencies: ["Lab", argumentParser],
             path: "Tests/LabTool",
+            swiftSettings: strict
+        ),
+
+        // Nodes of the real protocol on virtual time, and the program that runs seeds of it.
+        .target(
+            name: "Simulator",
+            dependencies: ["Replication", "FlowTable", "Flow"],
+            path: "Tests/Simulator",
+            swiftSettings: strict
+        ),
+        .executableTarget(
+            name: "flowsync-simulate",
+            dependencies: ["Simulator", argumentParser],
+            path: "Tests/SimulatorTool",
             swiftSettings: strict
         ),
 
@@ -112,6 +128,7 @@ let package = Package(
         .testTarget(name: "ControlTests", dependencies: ["Control"], swiftSettings: strict),
         .testTarget(name: "DaemonTests", dependencies: ["Daemon", "flowsync"], swiftSettings: strict),
         .testTarget(name: "TidyTests", swiftSettings: strict),
+        .testTarget(name: "SimulatorTests", dependencies: ["Simulator"], swiftSettings: strict),
         .testTarget(name: "LabTests", dependencies: ["Lab"], swiftSettings: strict),
     ]
 )

@@ -20,13 +20,13 @@ struct ModuleTests {
         // The edges.
         "SystemIO": ["CLinux"] + system,
         "Conntrack": ["CNetfilter", "SystemIO", "Flow"] + system,
-        "Link": ["SystemIO", "CLinux"] + system,
+        "Link": ["SystemIO", "CLinux", "Crypto"] + system,
         "Daemon": [
             "SystemIO", "Flow", "FlowTable", "Policy", "Replication", "Takeover", "Conntrack", "Link", "Configuration",
             "Control", "FoundationEssentials", "Logging", "FlyingFox", "FlyingSocks",
         ] + system,
         "flowsyncd": ["Daemon", "Configuration", "Control", "ArgumentParser"] + system,
-        "flowsync": ["Control", "SystemIO", "Configuration", "ArgumentParser"] + system,
+        "flowsync": ["Control", "SystemIO", "Configuration", "Link", "ArgumentParser"] + system,
     ]
 
     /// Files that may hold `unsafe`: C, raw memory and what hands out spans of it.
