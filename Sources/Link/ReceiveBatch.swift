@@ -30,4 +30,20 @@ public struct ReceiveBatch: ~Copyable {
         // SAFETY: the elements are bytes already: there is no padding that a raw view could show.
         return unsafe bytes.span.bytes.extracting(start..<start + Int(datagrams[slot].byte_count))
     }
+
+    /// Lets `body` change the payload of accepted datagram `index` where it lies, such as to open a sealed one.
+    ///
+    /// The span is as long as the datagram. What `body` writes is what `datagram(at:)` shows until the next receive
+    /// call; its length stays.
+    public mutating func withDatagram<Result>(at index: Int, _ body: (inout MutableRawSpan) -> Result) -> Result {
+        precondition(index >= 0 && index < count, "datagram \(index) of \(count)")
+        let slot = Int(acceptedSlots[index])
+        let start = slot * ReceiveBatch.slotByteCount
+        let end = start + Int(datagrams[slot].byte_count)
+        var all = bytes.mutableSpan
+        // SAFETY: the elements are bytes: any value may be written over them.
+        var raw = unsafe all.mutableBytes
+        var datagram = raw._mutatingExtracting(start..<end)
+        return body(&datagram)
+    }
 }

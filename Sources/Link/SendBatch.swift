@@ -45,4 +45,18 @@ public struct SendBatch: ~Copyable {
         count += 1
         return true
     }
+
+    /// Lets `body` change datagram `index` where it lies, such as to stamp a copy that goes over another link.
+    ///
+    /// The span is as long as the datagram, and its length stays.
+    public mutating func withDatagram<Result>(at index: Int, _ body: (inout MutableRawSpan) -> Result) -> Result {
+        precondition(index >= 0 && index < count, "datagram \(index) of \(count)")
+        let start = index * SendBatch.slotByteCount
+        let end = start + Int(byteCounts[index])
+        var all = bytes.mutableSpan
+        // SAFETY: the elements are bytes: any value may be written over them.
+        var raw = unsafe all.mutableBytes
+        var datagram = raw._mutatingExtracting(start..<end)
+        return body(&datagram)
+    }
 }

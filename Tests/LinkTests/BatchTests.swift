@@ -30,4 +30,20 @@ import Testing
         let isFull = batch.isFull
         #expect(isFull)
     }
+
+    @Test func aDatagramChangesWhereItLies() throws {
+        let network = try Network()
+        let a = try Node(network.a, Kind.udp4.transport(own: 1, peer: 2))
+        let b = try Node(network.b, Kind.udp4.transport(own: 2, peer: 1))
+        try a.refresh()
+        try b.refresh()
+        // Before sending: the second alone is changed, and only it.
+        for text in ["one", "three", "seventeen"] { a.send(bytes: Array(text.utf8)) }
+        #expect(a.crossOutLastByte(ofOutgoing: 1) == 5)
+        a.flush()
+        #expect(try b.receiveTexts(3) == ["one", "threX", "seventeen"])
+        // After receiving: the batch as it came in last.
+        #expect(b.crossOutLastByte(ofIncoming: 2) == 9)
+        #expect(b.incomingTexts == ["one", "threX", "seventeeX"])
+    }
 }

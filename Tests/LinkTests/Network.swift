@@ -217,9 +217,33 @@ final class Node: @unchecked Sendable {
         return received
     }
 
+    /// The datagrams of the last receive call, as they lie in the batch now.
+    var incomingTexts: [String] {
+        var texts: [String] = []
+        for index in 0..<incoming.count {
+            texts.append(String(decoding: copy(incoming.datagram(at: index)), as: UTF8.self))
+        }
+        return texts
+    }
+
+    /// Writes an X over the last byte of a received datagram, and says how long the datagram is.
+    func crossOutLastByte(ofIncoming index: Int) -> Int {
+        incoming.withDatagram(at: index) { crossOut(&$0) }
+    }
+
+    /// The same with a datagram that is not sent yet.
+    func crossOutLastByte(ofOutgoing index: Int) -> Int {
+        outgoing.withDatagram(at: index) { crossOut(&$0) }
+    }
+
     func receiveTexts(_ count: Int, quietMilliseconds: Int = 2_000) throws -> [String] {
         try receive(count, quietMilliseconds: quietMilliseconds).map { String(decoding: $0, as: UTF8.self) }
     }
+}
+
+private func crossOut(_ datagram: inout MutableRawSpan) -> Int {
+    datagram.storeBytes(of: UInt8(ascii: "X"), toByteOffset: datagram.byteCount - 1, as: UInt8.self)
+    return datagram.byteCount
 }
 
 private func copy(_ datagram: RawSpan) -> [UInt8] {
