@@ -12,6 +12,8 @@ public struct CacheCounters: Sendable, BitwiseCopyable {
     public var destroyed: UInt64 = 0
     /// Removals of flows that were not there, or not the sender's to remove.
     public var destroyFailed: UInt64 = 0
+    /// Records found to be no longer what was written.
+    public var damaged: UInt64 = 0
 
     /// All zero.
     public init() {}

@@ -55,6 +55,7 @@ public struct ExternalCache: ~Copyable {
     public private(set) var counters = CacheCounters()
     private let start: Instant
     private var expiryPosition: Slot?
+    private var inspectionPosition: Slot?
 
     /// An empty cache.
     ///
@@ -95,7 +96,7 @@ public struct ExternalCache: ~Copyable {
                 counters.createFailed += 1
                 return .refused
             }
-            let slot = table.insert(record, of: identity)
+            let slot = table.insert(record, of: identity, owner: origin.owner)
             table[slot].createdSeconds = UInt32(clamping: now.milliseconds(since: start) / 1000)
             stamp(slot, origin, deadline)
             counters.created += 1
@@ -131,7 +132,7 @@ public struct ExternalCache: ~Copyable {
         let identity = FlowRecordView(record).identity
         guard let slot = table.find(identity) else {
             if tombstones != nil {
-                let slot = table.insert(record, of: identity)
+                let slot = table.insert(record, of: identity, owner: origin.owner)
                 table.markDead(slot)
                 stamp(slot, origin, now)
                 tombstones?.append(slot)
@@ -165,6 +166,19 @@ public struct ExternalCache: ~Copyable {
     public mutating func remove(_ slot: Slot) {
         if !table[slot].flags.contains(.dead) { counters.destroyed += 1 }
         table.remove(slot)
+    }
+
+    /// Removes a flow that its owner does not have, unless its state has changed since it was listed; whether it did.
+    public mutating func remove(
+        _ slot: Slot,
+        ifUnchanged listed: (owner: UInt16, sequence: UInt64, generation: UInt16)
+    ) -> Bool {
+        let header = table[slot]
+        guard header.flags.contains(.occupied), !header.flags.contains(.dead), header.owner == listed.owner,
+            header.sequence == listed.sequence, header.generation == listed.generation
+        else { return false }
+        remove(slot)
+        return true
     }
 
     /// Removes every flow.
@@ -213,6 +227,31 @@ public struct ExternalCache: ~Copyable {
         return gone.count
     }
 
+    /// Looks at the next places of the table for records that are no longer what was written: a memory fault, say.
+    ///
+    /// The sums then speak of what is there, so that the difference to the owner shows and is repaired; what cannot be
+    /// read at all is removed.
+    ///
+    /// - Returns: the damaged records found.
+    public mutating func inspect(slotCountMax: Int) -> Int {
+        var damaged = 0
+        let slots = table.liveSlots(after: &inspectionPosition, slotCountMax: slotCountMax)
+        for slot in slots where !table.isIntact(slot) {
+            damaged += 1
+            if table.isValid(slot) { table.sumAnew(slot) } else { table.remove(slot) }
+        }
+        counters.damaged += UInt64(damaged)
+        return damaged
+    }
+
+    /// Damages one record and tells nobody, for tests; false if there is no flow.
+    public mutating func damageFirst() -> Bool {
+        var position: Slot?
+        guard let slot = table.liveSlots(after: &position, slotCountMax: .max).first else { return false }
+        table.damage(slot)
+        return true
+    }
+
     // MARK: -
 
     private func refusal(at slot: Slot, _ origin: Origin, _ outranks: (UInt16) -> Bool) -> Outcome? {
@@ -226,6 +265,6 @@ public struct ExternalCache: ~Copyable {
         table[slot].deadline = deadline
         table[slot].sequence = origin.sequence
         table[slot].generation = origin.generation
-        table[slot].owner = origin.owner
+        table.setOwner(origin.owner, of: slot)
     }
 }

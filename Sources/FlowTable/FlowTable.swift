@@ -3,11 +3,12 @@ public import Flow
 /// A cache's flows: packed records in slabs, found by identity.
 ///
 /// Holds live flows and tombstones (flows that are gone, but whose death someone has yet to learn). It never decides
-/// when a tombstone may go: `InternalCache` and `ExternalCache` do. About 95 bytes for an IPv4 TCP flow with SNAT.
+/// when a tombstone may go: `InternalCache` and `ExternalCache` do. About 103 bytes for an IPv4 TCP flow with SNAT.
 public struct FlowTable: ~Copyable {
     private var store = SlabStore()
     private var index = SlotIndex()
     private let seed: UInt64
+    private var digests: [BucketDigests] = [BucketDigests()]
     /// Flows, without tombstones.
     public private(set) var liveCount = 0
     /// Flows and tombstones.
@@ -63,15 +64,18 @@ public struct FlowTable: ~Copyable {
     }
 
     /// Adds a flow that is not there; returns its slot, alive, with a fresh header.
-    public mutating func insert(_ record: RawSpan, of identity: FlowIdentity) -> Slot {
+    public mutating func insert(_ record: RawSpan, of identity: FlowIdentity, owner: UInt16 = 0) -> Slot {
         let hash = UInt32(truncatingIfNeeded: identity.hash(seed: seed))
         let byteCount = FlowRecordView(record).byteCount
         let slot = store.take(sizeClass: SlabStore.sizeClass(for: byteCount))
         store[slot].flags = .occupied
         store[slot].hash = hash
+        store[slot].owner = owner
+        store[slot].bucket = BucketDigests.bucket(of: identity)
         copy(record, byteCount: byteCount, to: slot)
         index.insert(slot, hash: hash)
         liveCount += 1
+        addDigest(slot)
         return slot
     }
 
@@ -81,8 +85,10 @@ public struct FlowTable: ~Copyable {
     public mutating func replaceRecord(at slot: Slot, with record: RawSpan) -> Slot {
         let byteCount = FlowRecordView(record).byteCount
         let sizeClass = SlabStore.sizeClass(for: byteCount)
+        subtractDigest(slot)
         guard sizeClass != slot.sizeClass else {
             copy(record, byteCount: byteCount, to: slot)
+            addDigest(slot)
             return slot
         }
         let moved = store.take(sizeClass: sizeClass)
@@ -91,18 +97,22 @@ public struct FlowTable: ~Copyable {
         copy(record, byteCount: byteCount, to: moved)
         index.replace(slot, with: moved, hash: store[slot].hash)
         store.give(slot)
+        addDigest(moved)
         return moved
     }
 
     /// Patches the fixed fields of a flow's record.
     public mutating func patchRecord(at slot: Slot, with news: Flow) {
+        subtractDigest(slot)
         var bytes = store.mutableBytes(of: slot)
         FlowRecord.patch(&bytes, with: news)
+        addDigest(slot)
     }
 
     /// Turns a flow into a tombstone.
     public mutating func markDead(_ slot: Slot) {
         precondition(!store[slot].flags.contains(.dead), "slot \(slot.rawValue) is dead already")
+        subtractDigest(slot)
         store[slot].flags.insert(.dead)
         liveCount -= 1
     }
@@ -112,11 +122,13 @@ public struct FlowTable: ~Copyable {
         precondition(store[slot].flags.contains(.dead), "slot \(slot.rawValue) is alive")
         store[slot].flags.subtract([.dead, .settled])
         liveCount += 1
+        addDigest(slot)
     }
 
     /// Removes a flow or tombstone.
     public mutating func remove(_ slot: Slot) {
         let header = store[slot]
+        subtractDigest(slot)
         index.remove(slot, hash: header.hash)
         if !header.flags.contains(.dead) { liveCount -= 1 }
         store.give(slot)
@@ -166,8 +178,84 @@ public struct FlowTable: ~Copyable {
         return nil
     }
 
+    /// The live flows among the next places, in the order of a walk that begins anew at its end.
+    func liveSlots(after position: inout Slot?, slotCountMax: Int) -> [Slot] {
+        var slots: [Slot] = []
+        position = walk(after: position, slotCountMax: slotCountMax) { slot, header in
+            if !header.flags.contains(.dead) { slots.append(slot) }
+        }
+        return slots
+    }
+
     private mutating func copy(_ record: RawSpan, byteCount: Int, to slot: Slot) {
         var target = store.mutableBytes(of: slot)
         target.storeWords(of: record, byteCount: byteCount, at: 0)
+    }
+
+    // MARK: Digests
+
+    /// The sums over an owner's live flows.
+    public func digests(owner: UInt16) -> BucketDigests {
+        Int(owner) < digests.count ? digests[Int(owner)] : BucketDigests()
+    }
+
+    /// The sum over all of an owner's live flows, and their number.
+    public func total(owner: UInt16) -> (digest: UInt64, flowCount: Int) {
+        guard Int(owner) < digests.count else { return (0, 0) }
+        return (digests[Int(owner)].total, digests[Int(owner)].flowCount)
+    }
+
+    /// Gives a flow to another owner.
+    public mutating func setOwner(_ owner: UInt16, of slot: Slot) {
+        guard store[slot].owner != owner else { return }
+        let header = store[slot]
+        store[slot].owner = owner
+        guard !header.flags.contains(.dead) else { return }
+        digests[Int(header.owner)].subtract(header.digest, bucket: header.bucket)
+        makeRoom(owner)
+        digests[Int(owner)].add(header.digest, bucket: header.bucket)
+    }
+
+    /// Lets the sums say what the flow's record now is, however it came to be so.
+    mutating func sumAnew(_ slot: Slot) {
+        subtractDigest(slot)
+        addDigest(slot)
+    }
+
+    /// Whether a live flow's record still is what was written.
+    func isIntact(_ slot: Slot) -> Bool {
+        let bytes = store.bytes(of: slot)
+        return isValid(slot) && FlowRecordView(bytes).digest == store[slot].digest
+    }
+
+    /// Whether a flow's record can be read at all.
+    func isValid(_ slot: Slot) -> Bool {
+        (try? FlowRecord.validate(store.bytes(of: slot))) != nil
+    }
+
+    /// Flips one bit of a record's mark and nothing else: a memory fault, for tests of what finds it.
+    public mutating func damage(_ slot: Slot) {
+        let mark = record(at: slot).mark
+        var bytes = store.mutableBytes(of: slot)
+        bytes.storeWord((mark ^ 1).littleEndian, at: FlowRecord.Offset.mark)
+    }
+
+    private mutating func addDigest(_ slot: Slot) {
+        guard !store[slot].flags.contains(.dead) else { return }
+        let digest = FlowRecordView(store.bytes(of: slot)).digest
+        store[slot].digest = digest
+        let header = store[slot]
+        makeRoom(header.owner)
+        digests[Int(header.owner)].add(digest, bucket: header.bucket)
+    }
+
+    private mutating func subtractDigest(_ slot: Slot) {
+        let header = store[slot]
+        guard !header.flags.contains(.dead) else { return }
+        digests[Int(header.owner)].subtract(header.digest, bucket: header.bucket)
+    }
+
+    private mutating func makeRoom(_ owner: UInt16) {
+        while digests.count <= Int(owner) { digests.append(BucketDigests()) }
     }
 }

@@ -24,6 +24,7 @@ public struct InternalCache: ~Copyable {
     /// Flows taken under another claim were here before this node gave up its role.
     private(set) var claim: UInt16 = 0
     private let start: Instant
+    private var inspectionPosition: Slot?
 
     /// An empty cache.
     ///
@@ -132,6 +133,26 @@ public struct InternalCache: ~Copyable {
     /// Whether the flow was here before the claim was last given up.
     public func isReleased(_ slot: Slot) -> Bool {
         table[slot].generation != claim
+    }
+
+    /// Looks at the next places of the table for records that are no longer what was written: a memory fault, say.
+    ///
+    /// Nothing is changed: a dump of the kernel's table brings the truth back. Peers still hold it.
+    ///
+    /// - Returns: the damaged records found.
+    public mutating func inspect(slotCountMax: Int) -> Int {
+        let slots = table.liveSlots(after: &inspectionPosition, slotCountMax: slotCountMax)
+        let damaged = slots.count { !table.isIntact($0) }
+        counters.damaged += UInt64(damaged)
+        return damaged
+    }
+
+    /// Damages one record and tells nobody, for tests; false if there is no flow.
+    public mutating func damageFirst() -> Bool {
+        var position: Slot?
+        guard let slot = table.liveSlots(after: &position, slotCountMax: .max).first else { return false }
+        table.damage(slot)
+        return true
     }
 
     // MARK: -

@@ -27,7 +27,7 @@ public struct Slot: Hashable, BitwiseCopyable, Sendable, Comparable {
 
 /// What a table keeps beside a flow's record.
 ///
-/// Plain numbers, 40 bytes.
+/// Plain numbers, 48 bytes.
 public struct SlotHeader: BitwiseCopyable, Sendable {
     /// What is going on with the flow in the slot.
     public struct Flags: OptionSet, BitwiseCopyable, Sendable {
@@ -65,7 +65,13 @@ public struct SlotHeader: BitwiseCopyable, Sendable {
     /// Internal: the claim under which it was taken.
     public var generation: UInt16 = 0
     /// External cache: the index of the peer that owns the flow.
-    public var owner: UInt16 = 0
+    ///
+    /// Internal: 0.
+    public internal(set) var owner: UInt16 = 0
+    /// The bucket of `BucketDigests` that the flow belongs to.
+    public internal(set) var bucket: UInt16 = 0
+    /// What a live flow has added to the sums of its bucket: its record's digest when it was last written.
+    public internal(set) var digest: UInt64 = 0
     /// What is going on with the flow.
     public var flags: Flags = []
 

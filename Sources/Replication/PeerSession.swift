@@ -21,6 +21,8 @@ struct PeerSession {
     /// A request for the peer's whole state that has not been answered to its end.
     struct Request {
         var token: UInt32
+        /// Whether everything is to be sent; else every change from now on, and a digest tells what else is needed.
+        var isWhole: Bool
         var startedAt: Instant
         var sentAt: Instant?
     }
@@ -32,6 +34,9 @@ struct PeerSession {
         var flowCount: Int
         var startedAt: Instant
     }
+
+    /// Beyond this many restarts within one life of this node, an epoch must be higher than the one before.
+    static let retiredEpochCountMax = 1_024
 
     let nodeID: UInt32
     var epoch: UInt64
@@ -47,6 +52,12 @@ struct PeerSession {
     var takeoverNumber: UInt32
     /// Flows in the peer's internal cache, by its last heartbeat.
     var announcedFlowCount: UInt32 = 0
+    /// Whether it acknowledges and waits for acknowledgements.
+    var isReliable = true
+    /// Settings in which it differs from this node.
+    var mismatchedSettings: [String] = []
+    /// Epochs it has left behind: what still comes of them is a replay.
+    var retiredEpochs: [UInt64] = []
 
     // As a sender.
     /// The highest sequence that a header of this epoch named.
@@ -59,7 +70,12 @@ struct PeerSession {
     var epochGeneration: UInt16 = 0
     var request: Request?
     var sweep: Sweep?
+    /// Since when this node's copy of its flows has been known to be equal.
     var synchronisedSince: Instant?
+    var comparison = Comparison()
+    /// When it was last heard, on each of its links.
+    var heardOnLink: [4 of Instant] = .init(repeating: Instant(nanoseconds: 0))
+    var owesVerdict = false
     /// Tombstones in the external cache that go once nothing older can arrive.
     var tombstones: [(slot: Slot, sequence: UInt64)] = []
 
@@ -70,6 +86,10 @@ struct PeerSession {
     var servedToken: UInt32?
     /// It acknowledges a stream it is no member of: it has to ask for the whole state.
     var owesBehind = false
+    /// This node's links on which it hears this node, as it says.
+    var linksHeard: UInt8 = 0
+    /// What it last said of its copy of this node's flows: how many differ, and when it said so.
+    var verdict: (differingFlowCount: UInt32, at: Instant)?
 
     init(_ header: DatagramHeader, now: Instant) {
         nodeID = header.nodeID
@@ -83,15 +103,19 @@ struct PeerSession {
     }
 
     /// Asks for the peer's whole state; flows it does not confirm will go at the transfer's end.
-    mutating func beginRequest(now: Instant) {
+    ///
+    /// Where flows of it are here already, changes will do: its digest tells what else is needed.
+    mutating func beginRequest(isWhole: Bool, now: Instant) {
         generation &+= 1
-        request = Request(token: UInt32(generation), startedAt: now)
+        request = Request(token: UInt32(generation), isWhole: isWhole, startedAt: now)
         sweep = nil
         synchronisedSince = nil
+        comparison.repair = nil
     }
 
     /// Starts over with a new epoch of the peer.
-    mutating func restart(_ header: DatagramHeader, now: Instant) {
+    mutating func restart(_ header: DatagramHeader, isWhole: Bool, now: Instant) {
+        if retiredEpochs.count < Self.retiredEpochCountMax { retiredEpochs.append(epoch) }
         epoch = header.epoch
         latestSequence = 0
         window = ReceiveWindow(floor: header.floor)
@@ -99,9 +123,17 @@ struct PeerSession {
         ackedThrough = 0
         servedToken = nil
         owesBehind = false
+        verdict = nil
+        linksHeard = 0
         isClaiming = header.flags.contains(.claiming)
-        beginRequest(now: now)
+        beginRequest(isWhole: isWhole, now: now)
         epochGeneration = generation
+    }
+
+    /// What it is told of this node's copy of its flows: how many differ; the largest number if that is not known.
+    var verdictToSend: UInt32 {
+        if synchronisedSince != nil { return 0 }
+        return comparison.differingFlowCount > 0 ? UInt32(clamping: comparison.differingFlowCount) : .max
     }
 
     /// The peer's name, or its id while no heartbeat has said it.
@@ -128,8 +160,24 @@ public struct PeerStatus: Sendable {
     public var takeoverNumber: UInt32
     /// When it was last heard.
     public var lastHeard: Instant
-    /// Since when its whole state is here; nil while it is not.
+    /// Since when this node's copy of its flows has been known to be equal; nil while it is not.
     public var synchronisedSince: Instant?
+    /// When the copy was last compared and found equal.
+    public var verifiedAt: Instant?
+    /// Its flows that are known to differ here.
+    public var differingFlowCount: Int
+    /// The last repair of this node's copy.
+    public var lastRepair: RepairReport?
+    /// Repairs of this node's copy.
+    public var repairCount: UInt64
+    /// When it last said that its copy of this node's flows is equal.
+    public var peerVerifiedAt: Instant?
+    /// This node's flows that differ in its copy, as it last said; nil if it has not said anything yet.
+    public var peerDifferingFlowCount: Int?
+    /// Settings in which it differs from this node, as they are called in the configuration.
+    public var mismatchedSettings: [String]
+    /// This node's links on which it hears this node, one bit each.
+    public var linksHeard: UInt8
     /// Whether it has asked for this node's state and gets every change.
     public var isMember: Bool
     /// It has received every datagram of this node up to this one.

@@ -20,6 +20,14 @@ public struct SendCounters: Sendable, BitwiseCopyable {
     public var transfers: UInt64 = 0
     /// Flows that those transfers walked over.
     public var transferredFlows: UInt64 = 0
+    /// Walks that sent what peers' lists lacked.
+    public var repairs: UInt64 = 0
+    /// Flows that those walks sent.
+    public var repairedFlows: UInt64 = 0
+    /// Parts of lists that found no room.
+    public var refusedRepairs: UInt64 = 0
+    /// Sums sent, in messages.
+    public var summaries: UInt64 = 0
     /// Acknowledgements sent.
     public var acksSent: UInt64 = 0
     /// Heartbeats sent.
@@ -44,8 +52,6 @@ public struct ReceiveCounters: Sendable, BitwiseCopyable {
     public var foreign: UInt64 = 0
     /// Datagrams of another protocol version.
     public var unknownVersion: UInt64 = 0
-    /// Sealed datagrams, which this version cannot open.
-    public var sealed: UInt64 = 0
     /// Datagrams with a malformed message; none of their messages was applied.
     public var malformedMessage: UInt64 = 0
     /// Datagrams with a malformed record; none of their messages was applied.
@@ -64,6 +70,16 @@ public struct ReceiveCounters: Sendable, BitwiseCopyable {
     public var beyondWindow: UInt64 = 0
     /// Datagrams of more peers than a node keeps.
     public var tooManyPeers: UInt64 = 0
+    /// Datagrams of an epoch that has not echoed this node's own yet; nothing but that is looked for in them.
+    public var unproven: UInt64 = 0
+    /// Digests that agreed with this node's copy.
+    public var agreements: UInt64 = 0
+    /// Digests that did not.
+    public var differences: UInt64 = 0
+    /// Repairs of this node's copies that came to an end.
+    public var repairs: UInt64 = 0
+    /// Flows that those mended or removed.
+    public var repairedFlows: UInt64 = 0
     /// States older than the one held.
     public var stale: UInt64 = 0
     /// States of flows whose owner outranks the sender.
@@ -86,6 +102,14 @@ public enum ReplicationEvent: Sendable, Equatable {
     case outranked(name: String, takeoverNumber: UInt32)
     /// A peer that had taken over has stepped back while this node was primary all along; it claims its flows anew.
     case claimedAnew(takeoverNumber: UInt32)
+    /// The copy of a peer's flows differs from what the peer says it has.
+    case differs(name: String, flowCount: Int)
+    /// The copy was mended.
+    case repaired(name: String, flowCount: Int, byteCount: Int, milliseconds: UInt64)
+    /// A peer's settings are not this node's; empty when they are again.
+    case settingsDiffer(name: String, settings: [String])
+    /// Another link carries the load.
+    case linkChanged(link: Int)
     /// Another node uses this node's name.
     case duplicateNodeID
 }

@@ -15,7 +15,7 @@ extension ReplicationNode {
         do {
             header = try DatagramHeader(decoding: datagram)
             guard header.nodeID != nodeID else {
-                receiveOwn(header)
+                receiveOwn(header, now: now)
                 return
             }
             try MessageReader.validate(datagram)
@@ -24,9 +24,15 @@ extension ReplicationNode {
             return
         }
         guard
-            let index = session(header, now: now, internalCache: &internalCache, externalCache: &externalCache)
+            let index = session(
+                header,
+                datagram,
+                now: now,
+                internalCache: &internalCache,
+                externalCache: &externalCache
+            )
         else { return }
-        hear(header, index, now: now)
+        hear(header, index, externalCache, now: now)
         peers[index].window.advance(toFloor: header.floor)
         settleTombstones(index, &externalCache)
         if header.flags.contains(.sequenced) {
@@ -35,7 +41,7 @@ extension ReplicationNode {
                 break
             case .duplicate:
                 received.duplicate += 1
-                peers[index].ackDueAt = now
+                owesAck(index, due: now)
                 return
             case .beyondWindow:
                 received.beyondWindow += 1
@@ -47,16 +53,26 @@ extension ReplicationNode {
         if header.flags.contains(.sequenced) {
             peers[index].window.insert(header.sequence)
             settleTombstones(index, &externalCache)
-            let due = peers[index].window.hasGap ? now : now.advanced(byMilliseconds: Self.ackDelayMilliseconds)
-            peers[index].ackDueAt = min(peers[index].ackDueAt ?? due, due)
+            owesAck(
+                index,
+                due: peers[index].window.hasGap ? now : now.advanced(byMilliseconds: Self.ackDelayMilliseconds)
+            )
         }
     }
 
-    private mutating func receiveOwn(_ header: DatagramHeader) {
+    func isOwedAck(_ index: Int) -> Bool { settings.isReliable && peers[index].isReliable }
+
+    private mutating func owesAck(_ index: Int, due: Instant) {
+        guard isOwedAck(index) else { return }
+        peers[index].ackDueAt = min(peers[index].ackDueAt ?? due, due)
+    }
+
+    private mutating func receiveOwn(_ header: DatagramHeader, now: Instant) {
         if header.epoch == settings.epoch {
             received.own += 1
         } else {
             received.duplicateNodeID += 1
+            duplicateHeardAt = now
             if !events.contains(.duplicateNodeID) { events.append(.duplicateNodeID) }
         }
     }
@@ -66,51 +82,100 @@ extension ReplicationNode {
         case .truncated: received.truncated += 1
         case .foreign: received.foreign += 1
         case .unknownVersion: received.unknownVersion += 1
-        case .sealed: received.sealed += 1
         case .malformedMessage: received.malformedMessage += 1
         case .malformedRecord: received.malformedRecord += 1
         }
     }
 
-    /// The session a datagram belongs to: begun at first contact, begun anew with a new epoch.
+    /// The session a datagram belongs to: begun, and begun anew with a new epoch, by a datagram that names this node's
+    /// own epoch.
     private mutating func session(
         _ header: DatagramHeader,
+        _ datagram: RawSpan,
         now: Instant,
         internalCache: inout InternalCache,
         externalCache: inout ExternalCache
     ) -> Int? {
-        guard let index = peers.firstIndex(where: { $0.nodeID == header.nodeID }) else {
-            guard peers.count < Self.peerCountMax else {
-                received.tooManyPeers += 1
-                return nil
-            }
+        let known = peers.firstIndex { $0.nodeID == header.nodeID }
+        if let known, isStale(header.epoch, known) {
+            received.staleEpoch += 1
+            return nil
+        }
+        if let known, peers[known].epoch == header.epoch { return known }
+        guard known != nil || peers.count < Self.peerCountMax else {
+            received.tooManyPeers += 1
+            return nil
+        }
+        guard provesItself(datagram) else {
+            received.unproven += 1
+            if candidates.hear(header, now: now) { heartbeatDueAt = now }
+            return nil
+        }
+        candidates.remove(header)
+        // Its name, and this node's, are to be known from the start.
+        heartbeatDueAt = now
+        guard let known else {
             var peer = PeerSession(header, now: now)
-            peer.beginRequest(now: now)
+            peer.beginRequest(isWhole: true, now: now)
             peer.epochGeneration = peer.generation
             peers.append(peer)
             return peers.count - 1
         }
-        guard header.epoch != peers[index].epoch else { return index }
-        // A smaller epoch is an old datagram, unless the peer was silent: then its clock was set back over a restart.
-        guard header.epoch > peers[index].epoch || !peers[index].isUp else {
-            received.staleEpoch += 1
-            return nil
+        sender.removeMember(known, cache: &internalCache)
+        summaries.removeAll(of: known)
+        dropTombstones(known, &externalCache)
+        peers[known].restart(header, isWhole: wantsWhole(known, externalCache), now: now)
+        events.append(.peerRestarted(name: peers[known].displayName))
+        return known
+    }
+
+    /// Whether an epoch is one that its node has left behind.
+    ///
+    /// A lower one may be new if the peer was silent: then its clock was set back over a restart.
+    private func isStale(_ epoch: UInt64, _ index: Int) -> Bool {
+        let peer = peers[index]
+        guard epoch != peer.epoch else { return false }
+        if peer.retiredEpochs.contains(epoch) { return true }
+        return epoch < peer.epoch
+            && (peer.isUp || peer.retiredEpochs.count == PeerSession.retiredEpochCountMax)
+    }
+
+    /// Whether a datagram names this node's own epoch, as only what was made in this life of it can.
+    private func provesItself(_ datagram: RawSpan) -> Bool {
+        var reader = MessageReader(datagram)
+        while let message = try? reader.next() {
+            let kind = MessageKind(rawValue: message.kind)
+            guard kind == .hello || kind == .ack || kind == .resyncRequest else { continue }
+            let body = datagram.extracting(message.body)
+            if body.littleEndian(at: 0, as: UInt32.self) == nodeID,
+                body.littleEndian(at: 8, as: UInt64.self) == settings.epoch
+            {
+                return true
+            }
         }
-        sender.removeMember(index, cache: &internalCache)
-        dropTombstones(index, &externalCache)
-        peers[index].restart(header, now: now)
-        events.append(.peerRestarted(name: peers[index].displayName))
-        return index
+        return false
+    }
+
+    /// Whether a peer's whole state is asked for: nothing of it is here that a digest could be compared with.
+    func wantsWhole(_ index: Int, _ externalCache: borrowing ExternalCache) -> Bool {
+        externalCache.table.total(owner: UInt16(index)).flowCount == 0
     }
 
     /// Notes that a peer lives and what its header says.
-    private mutating func hear(_ header: DatagramHeader, _ index: Int, now: Instant) {
+    private mutating func hear(
+        _ header: DatagramHeader,
+        _ index: Int,
+        _ externalCache: borrowing ExternalCache,
+        now: Instant
+    ) {
         peers[index].lastHeard = now
+        peers[index].heardOnLink[header.link] = now
+        peers[index].isReliable = !header.flags.contains(.bestEffort)
         if !peers[index].isUp {
             peers[index].isUp = true
-            peers[index].ackDueAt = now
-            // What was missed meanwhile is known only by the peer's whole state.
-            peers[index].beginRequest(now: now)
+            owesAck(index, due: now)
+            // What was missed meanwhile only the peer knows.
+            peers[index].beginRequest(isWhole: wantsWhole(index, externalCache), now: now)
             events.append(.peerUp(name: peers[index].displayName))
         }
         // A datagram that was overtaken on its way says how things were.
@@ -121,16 +186,18 @@ extension ReplicationNode {
             peers[index].isClaiming = isClaiming
             let outranksItself = header.takeoverNumber > peers[index].takeoverNumber
             // What it claims from now on is known only by its whole state.
-            if isClaiming, !wasClaiming || outranksItself { requestAgain(index, now: now) }
+            if isClaiming, !wasClaiming || outranksItself {
+                requestAgain(index, isWhole: wantsWhole(index, externalCache), now: now)
+            }
             hearTakeoverNumber(header, index)
         }
         if isOwner(peers[index]) { peers[index].ownedUntil = now }
     }
 
-    /// Asks for a peer's whole state as it is from now on; a request that has not left yet is as good.
-    private mutating func requestAgain(_ index: Int, now: Instant) {
+    /// Asks for a peer's state as it is from now on; a request that has not left yet is as good.
+    private mutating func requestAgain(_ index: Int, isWhole: Bool, now: Instant) {
         if let request = peers[index].request, request.sentAt == nil { return }
-        peers[index].beginRequest(now: now)
+        peers[index].beginRequest(isWhole: isWhole, now: now)
     }
 
     /// Takes in a takeover number that is perhaps higher than this node's.
@@ -205,18 +272,36 @@ extension ReplicationNode {
                 count(outcome)
                 received.deletes += 1
             case .transferEnd where isSequenced:
-                receiveTransferEnd(body, index, now: now)
+                receiveTransferEnd(body, index, now: now, &externalCache)
+            case .repaired where isSequenced:
+                receive(Repaired(decoding: body), index, now: now, &externalCache)
             case .ack:
                 receiveAck(Ack(decoding: body), index, &internalCache)
             case .heartbeat:
-                receiveHeartbeat(Heartbeat(decoding: body), index, now: now)
+                receiveHeartbeat(Heartbeat(decoding: body), index, externalCache, now: now)
+            case .hello:
+                if body.littleEndian(at: 0, as: UInt32.self) == nodeID,
+                    body.littleEndian(at: 8, as: UInt64.self) == settings.epoch
+                {
+                    peers[index].linksHeard = UInt8(truncatingIfNeeded: body.littleEndian(at: 4, as: UInt32.self))
+                }
+            case .digest:
+                receiveDigest(body, header, index, now: now, externalCache)
+            case .verdict:
+                receiveVerdict(body, index, now: now)
+            case .summaryRequest:
+                receive(SummaryRequest(decoding: body), index)
+            case .summary:
+                receive(Summary(decoding: body), index, now: now, externalCache)
+            case .repairRequest:
+                receive(RepairPart(decoding: body), index, now: now)
             case .resyncRequest:
                 receiveResyncRequest(body, index, now: now)
             case .behind:
                 if body.littleEndian(at: 0, as: UInt32.self) == nodeID,
                     body.littleEndian(at: 8, as: UInt64.self) == settings.epoch, peers[index].request == nil
                 {
-                    peers[index].beginRequest(now: now)
+                    peers[index].beginRequest(isWhole: wantsWhole(index, externalCache), now: now)
                 }
             default:
                 received.unknownMessage += 1
@@ -272,16 +357,28 @@ extension ReplicationNode {
         sender.receive(ack, peer: index, ackedThrough: &peers[index].ackedThrough, cache: &internalCache)
     }
 
-    private mutating func receiveHeartbeat(_ heartbeat: Heartbeat, _ index: Int, now: Instant) {
+    private mutating func receiveHeartbeat(
+        _ heartbeat: Heartbeat,
+        _ index: Int,
+        _ externalCache: borrowing ExternalCache,
+        now: Instant
+    ) {
         received.heartbeats += 1
         let isFirst = peers[index].name.isEmpty
         let roleBefore = peers[index].role
         peers[index].name = heartbeat.name
         peers[index].role = NodeRole(rawValue: heartbeat.role) ?? .unset
         // Its takeover is done: only now is its state whole.
-        if !isFirst, peers[index].role == .primary, roleBefore != .primary { requestAgain(index, now: now) }
+        if !isFirst, peers[index].role == .primary, roleBefore != .primary {
+            requestAgain(index, isWhole: wantsWhole(index, externalCache), now: now)
+        }
         peers[index].announcedFlowCount = heartbeat.flowCount
         // Without a name there would be no telling the first heartbeat from the next.
+        let mismatched = settings.shared.differences(from: heartbeat.shared)
+        if mismatched != peers[index].mismatchedSettings {
+            peers[index].mismatchedSettings = mismatched
+            events.append(.settingsDiffer(name: peers[index].displayName, settings: mismatched))
+        }
         if isFirst, !heartbeat.name.isEmpty { events.append(.peerUp(name: peers[index].displayName)) }
     }
 
@@ -295,23 +392,42 @@ extension ReplicationNode {
             token: body.littleEndian(at: 4, as: UInt32.self)
         )
         // Requests are repeated until the transfer's end arrives.
-        guard peers[index].servedToken != request.token else { return }
+        guard peers[index].servedToken != request.token || (!settings.isReliable && !sender.isServing(index)) else {
+            return
+        }
+        if body.littleEndian(at: 16, as: UInt32.self) != 0 {
+            peers[index].servedToken = request.token
+            join(index)
+            sender.confirm(request)
+            digestDueAt = now
+            return
+        }
         // However fast a peer asks or restarts, a walk gets the time to come to its end.
         if let servedAt = peers[index].servedAt, now.milliseconds(since: servedAt) < Self.transferPauseMilliseconds {
             return
         }
         peers[index].servedAt = now
         peers[index].servedToken = request.token
+        join(index)
+        sender.beginTransfer(for: request, now: now)
+        events.append(.transferRequested(name: peers[index].displayName))
+    }
+
+    /// Lets a peer get every change from now on.
+    mutating func join(_ index: Int) {
         if sender.members & 1 << UInt64(index) == 0 {
             sender.addMember(index)
             peers[index].ackedThrough = sender.log.next - 1
         }
         peers[index].owesBehind = false
-        sender.beginTransfer(for: request, now: now)
-        events.append(.transferRequested(name: peers[index].displayName))
     }
 
-    private mutating func receiveTransferEnd(_ body: RawSpan, _ index: Int, now: Instant) {
+    private mutating func receiveTransferEnd(
+        _ body: RawSpan,
+        _ index: Int,
+        now: Instant,
+        _ externalCache: inout ExternalCache
+    ) {
         guard body.littleEndian(at: 0, as: UInt32.self) == nodeID, let request = peers[index].request,
             request.token == body.littleEndian(at: 4, as: UInt32.self)
         else { return }
@@ -322,6 +438,9 @@ extension ReplicationNode {
             peers[index].synchronisedSince = now
             return
         }
+        guard request.isWhole else { return }
         peers[index].sweep = PeerSession.Sweep(position: nil, flowCount: flowCount, startedAt: request.startedAt)
+        // A small table is done at once, so that the digest that follows can be compared.
+        stepSweep(index, now: now, externalCache: &externalCache)
     }
 }

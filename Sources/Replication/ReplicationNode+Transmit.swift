@@ -1,32 +1,48 @@
 public import Flow
 public import FlowTable
 
+/// A datagram that was built.
+public struct Transmission: Sendable, BitwiseCopyable {
+    /// Its bytes; 0 if there is nothing to send now.
+    public var byteCount: Int
+    /// Whether it goes over every link, each copy stamped with its own (`ReplicationNode.stamp`).
+    public var isForAllLinks: Bool
+}
+
 extension ReplicationNode {
+    /// Writes into a built datagram on which of this node's links, 0…3, this copy of it goes out.
+    @_lifetime(datagram: copy datagram)
+    public static func stamp(link: Int, into datagram: inout MutableRawSpan) {
+        let offset = DatagramHeader.flagsOffset
+        let flags = datagram.bytes.word(at: offset, as: UInt8.self)
+        datagram.storeWord(flags & 0xcf | UInt8(link & 3) << 4, at: offset)
+    }
+
     /// Builds the next datagram to send to all peers.
     ///
     /// - Parameter output: as many bytes as a datagram may have; at least 600.
-    /// - Returns: the datagram's bytes; 0 if there is nothing to send now.
     @_lifetime(output: copy output)
     public mutating func nextTransmit(
         into output: inout MutableRawSpan,
         now: Instant,
         internalCache: inout InternalCache
-    ) -> Int {
+    ) -> Transmission {
         var writer = MessageWriter(output._mutatingExtracting(0..<output.byteCount))
-        if heartbeatDueAt <= now {
-            heartbeatDueAt = now.advanced(byMilliseconds: Self.heartbeatMilliseconds)
-            let count = role.claimsFlows ? UInt32(clamping: internalCache.count) : 0
-            writer.put(Heartbeat(role: roleToAnnounce.rawValue, flowCount: count, name: settings.name))
-            sender.counters.heartbeats += 1
-            // A peer that lost this node's acknowledgements, or was taken for lost itself, hears of it this way.
-            for index in peers.indices where peers[index].isUp { peers[index].ackDueAt = now }
-        }
+        let isHeartbeat = heartbeatDueAt <= now
+        if isHeartbeat { putHeartbeat(&writer, internalCache.count, now: now) }
         for index in peers.indices { putControl(index, &writer, now: now) }
-        let isSequenced = sender.compose(&writer, now: now, cache: &internalCache)
-        guard !writer.isEmpty else { return 0 }
+        candidates.putHellos(&writer, now: now)
+        // Nothing that must arrive goes into a heartbeat, of which a peer gets a copy over every link.
+        let isSequenced = !isHeartbeat && sender.compose(&writer, now: now, cache: &internalCache)
+        if !isHeartbeat {
+            putDigest(&writer, internalCache.table, now: now)
+            putSummaries(&writer, internalCache.table, now: now)
+        }
+        guard !writer.isEmpty else { return Transmission(byteCount: 0, isForAllLinks: false) }
         let sequence = isSequenced ? sender.log.next : sender.log.next - 1
         var flags: DatagramHeader.Flags = isSequenced ? .sequenced : []
         if sender.isClaiming { flags.insert(.claiming) }
+        if !settings.isReliable { flags.insert(.bestEffort) }
         writer.finish(
             DatagramHeader(
                 flags: flags,
@@ -39,7 +55,52 @@ extension ReplicationNode {
         )
         if isSequenced { sender.close(byteCount: writer.byteCount, now: now) }
         sender.counters.datagrams += 1
-        return writer.byteCount
+        return Transmission(byteCount: writer.byteCount, isForAllLinks: isHeartbeat)
+    }
+
+    private mutating func putHeartbeat(_ writer: inout MessageWriter, _ flowCount: Int, now: Instant) {
+        heartbeatDueAt = now.advanced(byMilliseconds: Self.heartbeatMilliseconds)
+        writer.put(
+            Heartbeat(
+                role: roleToAnnounce.rawValue,
+                flowCount: role.claimsFlows ? UInt32(clamping: flowCount) : 0,
+                shared: settings.shared,
+                name: settings.name
+            )
+        )
+        sender.counters.heartbeats += 1
+        for index in peers.indices where peers[index].isUp {
+            // A peer that lost this node's acknowledgements, or was taken for lost itself, hears of it this way.
+            if isOwedAck(index) { peers[index].ackDueAt = now }
+            peers[index].owesVerdict = isComparable(index)
+            guard writer.bodyByteCountMax >= 16 else { continue }
+            let links = UInt32(LinkSelection.heard(peers[index].heardOnLink, now: now))
+            writer.putWords(.hello, peers[index].nodeID, links, peers[index].epoch)
+        }
+    }
+
+    /// States the sum over this node's flows, once everything announced has been sent.
+    private mutating func putDigest(_ writer: inout MessageWriter, _ table: borrowing FlowTable, now: Instant) {
+        guard digestDueAt <= now || sender.hasAnswered, sender.isClaiming, sender.queuedCount == 0,
+            writer.bodyByteCountMax >= 16
+        else {
+            return
+        }
+        digestDueAt = now.advanced(byMilliseconds: Self.heartbeatMilliseconds)
+        sender.hasAnswered = false
+        let (digest, flowCount) = table.total(owner: 0)
+        writer.putWords(.digest, UInt32(clamping: flowCount), 0, digest)
+    }
+
+    private mutating func putSummaries(_ writer: inout MessageWriter, _ table: borrowing FlowTable, now: Instant) {
+        guard !summaries.isEmpty else { return }
+        sender.pacer.refill(now: now)
+        while sender.pacer.hasBudget {
+            let byteCount = summaries.put(&writer, table)
+            guard byteCount > 0 else { return }
+            sender.pacer.spend(byteCount)
+            sender.counters.summaries += 1
+        }
     }
 
     /// Writes what one peer is owed: acknowledgement, request, or the word that it is behind.
@@ -58,12 +119,25 @@ extension ReplicationNode {
             peers[index].ackDueAt = nil
             sender.counters.acksSent += 1
         }
-        if let request = peer.request, peer.isUp, writer.bodyByteCountMax >= 16,
+        if let request = peer.request, peer.isUp, writer.bodyByteCountMax >= 20,
             (request.sentAt?.advanced(byMilliseconds: Self.requestRepeatMilliseconds) ?? now) <= now
         {
-            writer.putWords(.resyncRequest, peer.nodeID, request.token, peer.epoch)
+            writer.putResyncRequest(
+                nodeID: peer.nodeID,
+                token: request.token,
+                epoch: peer.epoch,
+                isWhole: request.isWhole
+            )
             peers[index].request?.sentAt = now
             sender.counters.resyncRequests += 1
+        }
+        if peer.owesVerdict, writer.bodyByteCountMax >= 16 {
+            writer.putWords(.verdict, peer.nodeID, peer.verdictToSend, peer.epoch)
+            peers[index].owesVerdict = false
+        }
+        if peer.isUp, peer.comparison.repair != nil {
+            sender.pacer.refill(now: now)
+            peers[index].comparison.repair?.put(&writer, peer, &sender.pacer, now: now)
         }
         if peer.owesBehind, writer.bodyByteCountMax >= 16 {
             writer.putWords(.behind, peer.nodeID, 0, peer.epoch)

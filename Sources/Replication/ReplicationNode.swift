@@ -10,11 +10,17 @@ public import FlowTable
 //   whole state        the sender walks its cache within a budget, beside live changes; when every flow of the walk is
 //                      acknowledged it sends a transfer end with the token, and the receiver removes what the
 //                      transfer did not confirm
+//   belief             an epoch of a peer is believed once a datagram of it names this node's own epoch: a replay of
+//                      what was recorded in another life of either node cannot
 //   loss               receivers acknowledge a cumulative number and ranges; what a sender gives up as lost it sends
 //                      again as the flow's state now, in a new datagram; the floor in every header lets receivers
 //                      stop waiting for the old one
 //   order              a receiver applies a state only if its datagram is newer than the one applied last; deletes
 //                      leave a tombstone while anything older may still arrive
+//   proof              a sender states the sum over its flows' digests; a receiver that has every datagram up to there
+//                      compares, searches the buckets that differ, and has just these flows mended
+//   links              heartbeats go over every link and say on which of the peer's links it is heard; the first link
+//                      on which every peer hears this node carries the rest
 //   silence            after `peerTimeoutMilliseconds` a peer no longer holds the stream up; when it comes back and
 //                      acknowledges, it is told that it is behind, and asks for the whole state
 //
@@ -26,19 +32,21 @@ public struct NodeSettings: Sendable {
     public var name: String
     /// Larger at every start of this node.
     public var epoch: UInt64
+    /// Whether what is lost is sent again; else digests find and mend it.
+    public var isReliable: Bool
+    /// What peers should have set alike.
+    public var shared: SharedSettings
 
     /// Settings of a name and an epoch.
-    public init(name: String, epoch: UInt64) {
+    public init(name: String, epoch: UInt64, isReliable: Bool = true, shared: SharedSettings = SharedSettings()) {
         self.name = name
         self.epoch = epoch
+        self.isReliable = isReliable
+        self.shared = shared
     }
 
-    /// The node id: FNV-1a of the name, never 0.
-    public var nodeID: UInt32 {
-        var hash: UInt32 = 2_166_136_261
-        for byte in name.utf8 { hash = (hash ^ UInt32(byte)) &* 16_777_619 }
-        return hash == 0 ? 1 : hash
-    }
+    /// The node id: a digest of the name, never 0.
+    public var nodeID: UInt32 { SharedSettings.digest(name) }
 }
 
 /// One node of the protocol: its stream out, and a session per peer.
@@ -56,15 +64,21 @@ public struct ReplicationNode: ~Copyable {
     public static let inFlightCountMax = Int(SendLog.datagramCountMax)
     /// Between the beginnings of two transfers to one peer.
     static let transferPauseMilliseconds: UInt64 = 500
-    static let requestRepeatMilliseconds: UInt64 = 250
+    static let requestRepeatMilliseconds: UInt64 = 100
     static let ackDelayMilliseconds: UInt64 = 1
     static let sweepSlotCountMax = 16_384
 
-    let settings: NodeSettings
+    public private(set) var settings: NodeSettings
     let nodeID: UInt32
     var sender: Sender
     var peers: [PeerSession] = []
     var heartbeatDueAt: Instant
+    var digestDueAt: Instant
+    var candidates = Candidates()
+    var summaries = SummaryQueue()
+    var links = LinkSelection()
+    /// When another node was last heard that uses this node's id.
+    public internal(set) var duplicateHeardAt: Instant?
     var events: [ReplicationEvent] = []
     /// This node's role, as heartbeats say it.
     public private(set) var role: NodeRole
@@ -91,8 +105,9 @@ public struct ReplicationNode: ~Copyable {
         self.takeoverNumber = takeoverNumber
         self.highestTakeoverNumber = max(highestTakeoverNumber, takeoverNumber)
         roleToAnnounce = role
-        sender = Sender(isClaiming: role.claimsFlows)
+        sender = Sender(isClaiming: role.claimsFlows, isReliable: settings.isReliable)
         heartbeatDueAt = now
+        digestDueAt = now
     }
 
     /// What was sent.
@@ -120,6 +135,14 @@ public struct ReplicationNode: ~Copyable {
                 takeoverNumber: peer.takeoverNumber,
                 lastHeard: peer.lastHeard,
                 synchronisedSince: peer.synchronisedSince,
+                verifiedAt: peer.comparison.verifiedAt,
+                differingFlowCount: peer.comparison.differingFlowCount,
+                lastRepair: peer.comparison.lastRepair,
+                repairCount: peer.comparison.repairCount,
+                peerVerifiedAt: peer.verdict.flatMap { $0.differingFlowCount == 0 ? $0.at : nil },
+                peerDifferingFlowCount: peer.verdict.map { Int($0.differingFlowCount) },
+                mismatchedSettings: peer.mismatchedSettings,
+                linksHeard: peer.linksHeard,
                 isMember: sender.members & 1 << UInt64(index) != 0,
                 acknowledgedSequence: peer.ackedThrough,
                 announcedFlowCount: peer.announcedFlowCount
@@ -194,7 +217,13 @@ public struct ReplicationNode: ~Copyable {
 
     /// Asks every peer for its whole state.
     public mutating func requestResync(now: Instant) {
-        for index in peers.indices { peers[index].beginRequest(now: now) }
+        for index in peers.indices { peers[index].beginRequest(isWhole: true, now: now) }
+    }
+
+    /// Takes over settings that peers should share, after a reload.
+    public mutating func setShared(_ shared: SharedSettings, now: Instant) {
+        settings.shared = shared
+        heartbeatDueAt = now
     }
 
     /// Sends the whole internal cache to all peers.
@@ -209,11 +238,15 @@ public struct ReplicationNode: ~Copyable {
         if sender.wantsToSend(now: now) { return now }
         var deadline = min(heartbeatDueAt, sender.resendDeadline ?? .distantFuture)
         if let due = sender.laggardDeadline { deadline = min(deadline, due) }
-        if let transfer = sender.transfer, !transfer.isWalked {
-            deadline = min(deadline, transfer.refillDueAt)
-        }
+        if let due = sender.transferDeadline { deadline = min(deadline, due) }
+        if sender.isClaiming, sender.queuedCount == 0 { deadline = min(deadline, digestDueAt) }
+        if !summaries.isEmpty { deadline = min(deadline, sender.pacer.hasBudget ? now : sender.pacer.refillDueAt) }
+        if let due = candidates.helloDueAt { deadline = min(deadline, due) }
         for peer in peers {
-            if peer.sweep != nil { return now }
+            if peer.sweep != nil || peer.owesVerdict || peer.comparison.repair?.phase == .listing { return now }
+            if let due = peer.comparison.repair?.dueAt {
+                deadline = min(deadline, sender.pacer.hasBudget ? due : max(due, sender.pacer.refillDueAt))
+            }
             if let due = peer.ackDueAt { deadline = min(deadline, due) }
             if peer.isUp {
                 deadline = min(deadline, peer.lastHeard.advanced(byMilliseconds: Self.peerTimeoutMilliseconds))
@@ -240,6 +273,10 @@ public struct ReplicationNode: ~Copyable {
             if peers[index].isUp, peers[index].lastHeard.advanced(byMilliseconds: silence) <= now {
                 peers[index].isUp = false
                 peers[index].synchronisedSince = nil
+                peers[index].comparison.repair = nil
+                peers[index].verdict = nil
+                peers[index].linksHeard = 0
+                summaries.removeAll(of: index)
                 peers[index].ackDueAt = nil
                 peers[index].servedToken = nil
                 sender.removeMember(index, cache: &internalCache)
@@ -248,10 +285,11 @@ public struct ReplicationNode: ~Copyable {
                 events.append(.peerDown(name: peers[index].displayName))
             }
             stepSweep(index, now: now, externalCache: &externalCache)
+            stepRepair(index, externalCache)
         }
     }
 
-    private mutating func stepSweep(_ index: Int, now: Instant, externalCache: inout ExternalCache) {
+    mutating func stepSweep(_ index: Int, now: Instant, externalCache: inout ExternalCache) {
         guard var sweep = peers[index].sweep else { return }
         sweep.position = externalCache.sweep(
             owner: UInt16(index),
@@ -265,7 +303,8 @@ public struct ReplicationNode: ~Copyable {
             return
         }
         peers[index].sweep = nil
-        peers[index].synchronisedSince = now
+        // Where its digest will not be compared, this is all that can be known.
+        if !isComparable(index) { peers[index].synchronisedSince = now }
         events.append(
             .synchronised(
                 name: peers[index].displayName,

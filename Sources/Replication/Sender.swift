@@ -13,6 +13,8 @@ struct Sender: ~Copyable {
     /// How long an unacknowledged datagram is waited for at first; doubled at each repetition.
     static let resendMilliseconds: UInt64 = 100
     static let resendDoublingsMax: UInt64 = 4
+    /// How long a list's missing parts are waited for.
+    static let partPatienceMilliseconds: UInt64 = 10
     /// Flows that fit into a datagram of the largest size.
     static let slotCountPerDatagramMax = 256
 
@@ -23,12 +25,24 @@ struct Sender: ~Copyable {
     /// Whether this node's kernel's flows are announced at all.
     private(set) var isClaiming: Bool
     private(set) var transfer: Transfer?
-    private var ends: [TransferEnd] = []
+    /// What peers hold in buckets that differ; the next walk takes all lists together.
+    private var lists: [RepairList] = []
+    /// When that walk may begin: it waits a moment for lists to be whole.
+    private var listsDueAt = Instant.distantFuture
+    /// The lists of the walk under way and of those before it.
+    private var servedLists: [RepairList] = []
+    private var answers: [Answer] = []
+    /// An answer was sent since the last digest: its result is to be proved at once.
+    var hasAnswered = false
     private var resendDoublings: UInt64 = 0
+    /// Without acknowledgements nothing is sent again; digests find what was lost.
+    private let isReliable: Bool
+    var pacer = Pacer()
     var counters = SendCounters()
 
-    init(isClaiming: Bool) {
+    init(isClaiming: Bool, isReliable: Bool) {
         self.isClaiming = isClaiming
+        self.isReliable = isReliable
     }
 
     /// Flows that wait to be sent.
@@ -63,7 +77,8 @@ struct Sender: ~Copyable {
         cache: inout InternalCache
     ) -> Bool {
         guard members != 0, log.hasRoom(forSlotCount: Self.slotCountPerDatagramMax) else { return false }
-        var isSequenced = composeEnds(&writer)
+        beginRepairIfDue(now: now)
+        var isSequenced = composeAnswers(&writer)
         while let slot = queue.first {
             let header = cache[slot]
             guard header.flags.contains(.queued) else {
@@ -179,7 +194,7 @@ struct Sender: ~Copyable {
             if header.flags.contains(.bulkPending) { finishPending(slot, in: &cache) }
             if header.flags.contains(.dead) { cache.settle(slot) }
         }
-        ends.removeAll { $0.sequence == sequence }
+        answers.removeAll { $0.sequence == sequence }
     }
 
     private mutating func declareLost(below limit: UInt64, awaitedBy peers: UInt64, _ cache: inout InternalCache) {
@@ -204,7 +219,7 @@ struct Sender: ~Copyable {
             queue.append(slot)
             counters.resends += 1
         }
-        for index in ends.indices where ends[index].sequence == sequence { ends[index].sequence = 0 }
+        for index in answers.indices where answers[index].sequence == sequence { answers[index].sequence = 0 }
     }
 
     /// When the oldest datagram under way is to be given up; nil if none is.
@@ -220,10 +235,25 @@ struct Sender: ~Copyable {
         for sequence in log.floor..<log.next {
             let datagram = log.datagram(sequence)
             guard datagram.sentAt.advanced(byMilliseconds: patience) <= now else { break }
-            if !datagram.isResolved { lose(sequence, &cache) }
+            guard !datagram.isResolved else { continue }
+            if isReliable {
+                lose(sequence, &cache)
+            } else {
+                log.resolve(sequence)
+                settle(sequence, &cache)
+            }
         }
         log.advanceFloor()
-        resendDoublings = min(resendDoublings + 1, Self.resendDoublingsMax)
+        if isReliable {
+            resendDoublings = min(resendDoublings + 1, Self.resendDoublingsMax)
+        } else {
+            finishTransferIfDone()
+        }
+    }
+
+    /// Another link carries the load now: what the old one has swallowed is not to wait long.
+    mutating func changeLink() {
+        resendDoublings = 0
     }
 
     /// Peers that keep the log full while others have acknowledged: they are to fall behind rather than hold those up
@@ -255,8 +285,10 @@ struct Sender: ~Copyable {
         let bit: UInt64 = 1 << UInt64(peer)
         guard members & bit != 0 else { return }
         members &= ~bit
-        ends.removeAll { $0.peer == peer }
+        answers.removeAll { $0.peer == peer }
         transfer?.requests.removeAll { $0.peer == peer }
+        lists.removeAll { $0.peer == peer }
+        servedLists.removeAll { $0.peer == peer }
         acknowledge(log.floor..<log.next, bit, &cache)
         log.advanceFloor()
         if members == 0 { dropEverything(&cache) }
@@ -274,6 +306,7 @@ struct Sender: ~Copyable {
         // The transfer waits for nothing more: of a node that claims nothing, its end says nothing about any flow.
         forgetPending(&cache)
         transfer?.isWalked = true
+        transfer?.plan = nil
         finishTransferIfDone()
     }
 
@@ -291,6 +324,8 @@ struct Sender: ~Copyable {
     mutating func abandonPending(now: Instant, cache: inout InternalCache) {
         let requests = transfer?.requests
         dropEverything(&cache)
+        lists.removeAll()
+        servedLists.removeAll()
         for request in requests ?? [] { beginTransfer(for: request, now: now) }
     }
 
@@ -301,8 +336,10 @@ struct Sender: ~Copyable {
             cache[slot].flags.remove(.queued)
             if cache[slot].flags.contains(.dead) { cache.settle(slot) }
         }
-        // Nobody has acknowledged the transfer ends under way: they are owed still.
-        for index in ends.indices { ends[index].sequence = 0 }
+        // Nobody has acknowledged the transfer ends under way: they are owed still. What a repair has found out about
+        // the flows, however, is no longer true.
+        for index in answers.indices { answers[index].sequence = 0 }
+        answers.removeAll { $0.isRepaired }
         for sequence in log.floor..<log.next where !log.datagram(sequence).isResolved {
             log.resolve(sequence)
             settle(sequence, &cache)
@@ -312,22 +349,32 @@ struct Sender: ~Copyable {
         transfer = nil
     }
 
-    // MARK: Transfer of the whole state
+    // MARK: Transfer
 
     /// Sends the whole cache: for a peer that asked (which gets a transfer end), or to all (`request` nil).
     mutating func beginTransfer(for request: Transfer.Request?, now: Instant) {
-        if transfer == nil { counters.transfers += 1 }
-        var next = transfer ?? Transfer(requests: [], isWalked: false)
-        next.position = nil
-        next.flowCount = 0
+        if transfer?.isWhole != true { counters.transfers += 1 }
+        var next = transfer ?? Transfer(isWhole: true)
+        next.isWhole = true
+        next.restart()
         next.isWalked = !isClaiming
         if let request {
             next.requests.removeAll { $0.peer == request.peer }
             next.requests.append(request)
         }
-        next.refilledAt = now
         transfer = next
         finishTransferIfDone()
+    }
+
+    /// Lets a peer know that it gets every change from here on.
+    mutating func confirm(_ request: Transfer.Request) {
+        answers.removeAll { $0.peer == request.peer && !$0.isRepaired }
+        answers.append(Answer(request, flowCount: 0))
+    }
+
+    /// Whether a peer's request is being answered.
+    func isServing(_ peer: Int) -> Bool {
+        transfer?.requests.contains { $0.peer == peer } == true || answers.contains { $0.peer == peer }
     }
 
     private mutating func composeTransfer(
@@ -336,33 +383,53 @@ struct Sender: ~Copyable {
         cache: inout InternalCache
     ) -> Bool {
         guard var current = transfer, !current.isWalked else { return false }
-        current.refill(now: now)
+        // The plan is changed in place below: it must not be shared with the copy that waits here.
+        transfer?.plan = nil
+        pacer.refill(now: now)
         var wrote = false
-        while current.budgetByteCount > 0 {
+        var slotCount = 0
+        while pacer.hasBudget, slotCount < Transfer.slotCountMaxPerStep {
             guard let slot = cache.table.next(after: current.position) else {
                 current.isWalked = true
                 break
             }
-            let flags = cache[slot].flags
-            if !flags.contains(.dead) {
-                // A queued flow goes out anyway; the transfer only has to wait for it.
-                if !flags.contains(.queued) {
-                    guard put(slot, &writer, now: now, cache: &cache) else { break }
-                    wrote = true
+            slotCount += 1
+            let header = cache[slot]
+            if !header.flags.contains(.dead) {
+                let lacking = current.plan?.partsLacking(bucket: header.bucket, digest: header.digest) ?? []
+                if current.isWhole || !lacking.isEmpty {
+                    // A queued flow goes out anyway; the transfer only has to wait for it.
+                    if !header.flags.contains(.queued) {
+                        guard put(slot, &writer, now: now, cache: &cache) else { break }
+                        wrote = true
+                    }
+                    let byteCount = cache.table.record(at: slot).byteCount + 4
+                    note(slot, byteCount, lacking, in: &current, &cache)
                 }
-                if !flags.contains(.bulkPending) {
-                    cache[slot].flags.insert(.bulkPending)
-                    current.pendingCount += 1
-                }
-                current.flowCount += 1
-                counters.transferredFlows += 1
-                current.budgetByteCount -= cache.table.record(at: slot).byteCount + 4
             }
             current.position = slot
         }
         transfer = current
         finishTransferIfDone()
         return wrote
+    }
+
+    private mutating func note(
+        _ slot: Slot,
+        _ byteCount: Int,
+        _ lacking: [Int],
+        in current: inout Transfer,
+        _ cache: inout InternalCache
+    ) {
+        if !cache[slot].flags.contains(.bulkPending) {
+            cache[slot].flags.insert(.bulkPending)
+            current.pendingCount += 1
+        }
+        current.flowCount += 1
+        if current.isWhole { counters.transferredFlows += 1 }
+        if !lacking.isEmpty { counters.repairedFlows += 1 }
+        current.plan?.noteSent(byteCount, for: lacking)
+        pacer.spend(byteCount)
     }
 
     private mutating func finishPending(_ slot: Slot, in cache: inout InternalCache) {
@@ -372,45 +439,120 @@ struct Sender: ~Copyable {
 
     private mutating func finishTransferIfDone() {
         guard let current = transfer, current.isWalked, current.pendingCount <= 0 else { return }
-        for request in current.requests {
-            ends.append(
-                TransferEnd(
-                    peer: request.peer,
-                    nodeID: request.nodeID,
-                    token: request.token,
-                    flowCount: current.flowCount
-                )
-            )
+        for request in current.requests { answers.append(Answer(request, flowCount: current.flowCount)) }
+        if let plan = current.plan {
+            for (part, answer) in zip(plan.parts, plan.answers) {
+                answers.append(Answer(peer: part.peer, body: .repaired(answer)))
+            }
         }
         transfer = nil
     }
 
-    private mutating func composeEnds(_ writer: inout MessageWriter) -> Bool {
+    // MARK: Repair
+
+    /// Takes a part of what a peer holds in buckets that differ.
+    ///
+    /// One that waits, is being answered, or was answered reliably is not taken twice.
+    mutating func take(_ part: RepairPart, from peer: Int, nodeID: UInt32, now: Instant) {
+        if transfer?.plan != nil || isReliable,
+            servedLists.contains(where: { $0.peer == peer && $0.token == part.token && $0.parts[part.part] != nil })
+        {
+            return
+        }
+        lists.removeAll { $0.peer == peer && $0.token != part.token }
+        let waiting = lists.reduce(0) { $0 + $1.itemCount }
+        guard waiting + part.itemCount <= RepairPlan.itemCountMax else {
+            counters.refusedRepairs += 1
+            return
+        }
+        let index = lists.firstIndex { $0.peer == peer }
+        if index == nil { lists.append(RepairList(peer: peer, nodeID: nodeID, token: part.token)) }
+        lists[index ?? lists.count - 1].insert(part)
+        let isWhole = lists.allSatisfy { $0.parts.count == Int(part.partCount) }
+        listsDueAt = isWhole ? now : now.advanced(byMilliseconds: Self.partPatienceMilliseconds)
+    }
+
+    /// When a walk for what peers have listed may begin; nil if there is nothing to do or a walk under way.
+    var repairDueAt: Instant? { transfer == nil && isClaiming && !lists.isEmpty ? listsDueAt : nil }
+
+    private mutating func beginRepairIfDue(now: Instant) {
+        guard let due = repairDueAt, due <= now else { return }
+        counters.repairs += 1
+        transfer = Transfer(isWhole: false, plan: RepairPlan(lists))
+        for list in lists {
+            let isSameList = servedLists.firstIndex { $0.peer == list.peer && $0.token == list.token }
+            if let isSameList {
+                servedLists[isSameList].merge(list)
+            } else {
+                servedLists.removeAll { $0.peer == list.peer }
+                servedLists.append(list)
+            }
+        }
+        lists.removeAll()
+    }
+
+    private mutating func composeAnswers(_ writer: inout MessageWriter) -> Bool {
         var wrote = false
-        for index in ends.indices where ends[index].sequence == 0 {
-            guard writer.bodyByteCountMax >= 16 else { break }
-            writer.putWords(.transferEnd, ends[index].nodeID, ends[index].token, UInt64(ends[index].flowCount))
-            ends[index].sequence = log.next
+        for index in answers.indices where answers[index].sequence == 0 {
+            guard writer.bodyByteCountMax >= answers[index].byteCount else { break }
+            switch answers[index].body {
+            case .transferEnd(let request, let flowCount):
+                writer.putWords(.transferEnd, request.nodeID, request.token, UInt64(flowCount))
+            case .repaired(let answer):
+                answer.put(&writer)
+            }
+            answers[index].sequence = log.next
             wrote = true
         }
+        if wrote { hasAnswered = true }
         return wrote
     }
 
-    /// Whether a datagram with flows or transfer ends could be sent at `now`.
+    /// Whether a datagram with flows or answers could be sent at `now`.
     func wantsToSend(now: Instant) -> Bool {
         guard members != 0, log.hasRoom(forSlotCount: Self.slotCountPerDatagramMax) else { return false }
-        if !queue.isEmpty || ends.contains(where: { $0.sequence == 0 }) { return true }
+        if !queue.isEmpty || answers.contains(where: { $0.sequence == 0 }) { return true }
+        if let due = repairDueAt, due <= now { return true }
         guard let transfer, !transfer.isWalked else { return false }
-        return transfer.budgetByteCount > 0 || transfer.refillDueAt <= now
+        return pacer.hasBudget || pacer.refillDueAt <= now
+    }
+
+    /// When there is something to send at the latest, apart from what `wantsToSend` knows.
+    var transferDeadline: Instant? {
+        guard let transfer else { return repairDueAt }
+        return transfer.isWalked ? nil : pacer.refillDueAt
     }
 }
 
-/// A message that ends a transfer for one peer, until it is acknowledged.
-private struct TransferEnd {
+/// The answer to a peer's request, until it is acknowledged.
+private struct Answer {
+    enum Body {
+        case transferEnd(Transfer.Request, flowCount: UInt32)
+        case repaired(Repaired)
+    }
+
     var peer: Int
-    var nodeID: UInt32
-    var token: UInt32
-    var flowCount: UInt32
+    var body: Body
     /// The datagram that carries it; 0 while it waits.
     var sequence: UInt64 = 0
+
+    init(peer: Int, body: Body) {
+        self.peer = peer
+        self.body = body
+    }
+
+    init(_ request: Transfer.Request, flowCount: UInt32) {
+        self.init(peer: request.peer, body: .transferEnd(request, flowCount: flowCount))
+    }
+
+    var isRepaired: Bool {
+        if case .repaired = body { true } else { false }
+    }
+
+    var byteCount: Int {
+        switch body {
+        case .transferEnd: 16
+        case .repaired(let answer): answer.wordCount * 4
+        }
+    }
 }

@@ -1,46 +1,42 @@
-import Flow
 import FlowTable
 
-/// A walk over the whole internal cache that sends every flow once, within a budget, and knows when all of them have
-/// been acknowledged: only then may the peer drop what the walk did not confirm.
+/// A walk over the internal cache that sends flows once, beside live changes, and knows when all of them have been
+/// acknowledged: only then may a peer drop what the walk did not confirm.
+///
+/// It sends every flow where a peer wants the whole state, else those that some repair's plan says a peer lacks.
 struct Transfer {
-    /// Bytes per millisecond: 40 MB/s, what a receiver on a small machine takes in beside its live load.
-    static let byteCountPerMillisecond = 40_000
-    /// Bytes that may go out at once after a pause.
-    static let burstByteCount = 128_000
-
     struct Request: Equatable {
         var peer: Int
         var nodeID: UInt32
         var token: UInt32
     }
 
-    /// Whose requests this walk answers; none if an operator asked for it.
-    var requests: [Request]
+    /// Places looked at before anything else gets its turn.
+    static let slotCountMaxPerStep = 16_384
+
+    /// Whose requests for the whole state this walk answers.
+    var requests: [Request] = []
+    /// Whether every flow is sent: for a request, or because an operator asked for it.
+    var isWhole: Bool
+    /// What peers hold in buckets that differ.
+    var plan: RepairPlan?
     /// The last slot the walk has seen.
     var position: Slot?
-    var isWalked: Bool
+    var isWalked = false
     /// Flows sent by this walk that are not yet acknowledged (`SlotHeader.Flags.bulkPending`).
     var pendingCount = 0
     var flowCount: UInt32 = 0
-    var budgetByteCount = burstByteCount
-    var refilledAt = Instant(nanoseconds: 0)
 
-    init(requests: [Request], isWalked: Bool) {
-        self.requests = requests
-        self.isWalked = isWalked
+    init(isWhole: Bool, plan: RepairPlan? = nil) {
+        self.isWhole = isWhole
+        self.plan = plan
     }
 
-    /// When the budget grows next.
-    ///
-    /// In steps of a millisecond, so that what it pays for fills whole datagrams.
-    var refillDueAt: Instant { refilledAt.advanced(byMilliseconds: 1) }
-
-    mutating func refill(now: Instant) {
-        guard refillDueAt <= now else { return }
-        let microseconds = (now.nanoseconds - refilledAt.nanoseconds) / 1000
-        let grown = budgetByteCount + Int(min(microseconds, 1_000_000)) * Self.byteCountPerMillisecond / 1000
-        budgetByteCount = min(grown, Self.burstByteCount)
-        refilledAt = now
+    /// Starts the walk over; what it has found out so far is found out again.
+    mutating func restart() {
+        position = nil
+        flowCount = 0
+        isWalked = false
+        plan?.restart()
     }
 }

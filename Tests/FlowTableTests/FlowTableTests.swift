@@ -101,7 +101,7 @@ struct FlowTableTests {
         let slot = table.insert(small.bytes, of: makeFlow(0).identity)
         table[slot].sequence = 77
         table[slot].generation = 3
-        table[slot].owner = 5
+        table.setOwner(5, of: slot)
         table[slot].flags.formUnion([.queued, .bulkPending])
         let moved = table.replaceRecord(at: slot, with: large.bytes)
         #expect(moved != slot)

@@ -19,6 +19,8 @@ struct HandMade {
     var floor: UInt64 = 1
     var flags: DatagramHeader.Flags = [.sequenced, .claiming]
     var takeoverNumber: UInt32 = 0
+    /// The node id and epoch that the datagram names, so that it is believed; r1's first by default.
+    var greeting: (nodeID: UInt32, epoch: UInt64)? = (NodeSettings(name: "r1", epoch: 0).nodeID, 1)
 
     var header: DatagramHeader {
         DatagramHeader(
@@ -41,6 +43,7 @@ struct HandMade {
         var span = buffer.mutableSpan
         let bytes = span.mutableBytes
         var writer = MessageWriter(bytes)
+        if let greeting { writer.putWords(.hello, greeting.nodeID, 1, greeting.epoch) }
         write(&writer)
         writer.finish(header)
         return writer.byteCount
@@ -55,7 +58,7 @@ struct HandMade {
     }
 
     func heartbeat(name: String) -> [UInt8] {
-        datagram { $0.put(Heartbeat(role: 0, flowCount: 0, name: name)) }
+        datagram { $0.put(Heartbeat(role: 0, flowCount: 0, shared: SharedSettings(), name: name)) }
     }
 }
 
@@ -69,11 +72,11 @@ extension MessageWriter {
 extension ReceiveCounters {
     /// Every datagram is counted under exactly one of these.
     var datagramSum: UInt64 {
-        datagrams + truncated + foreign + unknownVersion + sealed + malformedMessage + malformedRecord + own
-            + duplicateNodeID + staleEpoch + duplicate + beyondWindow + tooManyPeers
+        datagrams + truncated + foreign + unknownVersion + malformedMessage + malformedRecord + own
+            + duplicateNodeID + unproven + staleEpoch + duplicate + beyondWindow + tooManyPeers
     }
 
-    var malformedSum: UInt64 { truncated + foreign + unknownVersion + sealed + malformedMessage + malformedRecord }
+    var malformedSum: UInt64 { truncated + foreign + unknownVersion + malformedMessage + malformedRecord }
 }
 
 extension VirtualNode {

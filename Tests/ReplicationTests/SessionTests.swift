@@ -9,7 +9,7 @@ struct SessionTests {
     private let start = Instant(nanoseconds: 1_000_000_000)
 
     private func makeNode() -> VirtualNode {
-        VirtualNode(name: "receiver", epoch: 1, now: start)
+        VirtualNode(name: "r1", epoch: 1, now: start)
     }
 
     private func timeOut(_ node: VirtualNode, at now: Instant) {
@@ -127,7 +127,7 @@ struct SessionTests {
     @Test("this node's own datagrams are told from those of a double")
     func duplicateNodeID() {
         let node = makeNode()
-        let id = NodeSettings(name: "receiver", epoch: 1).nodeID
+        let id = NodeSettings(name: "r1", epoch: 1).nodeID
         node.receive(HandMade(nodeID: id, epoch: 1).upsert(makeFlow(1)), now: start)
         #expect(node.node.received.own == 1 && node.node.received.duplicateNodeID == 0)
         #expect(node.node.takeEvents() == [])

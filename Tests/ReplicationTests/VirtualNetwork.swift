@@ -36,10 +36,13 @@ final class VirtualNode {
     var externalCache: ExternalCache
     let name: String
 
-    init(name: String, epoch: UInt64, role: NodeRole = .unset, now: Instant) {
+    private let isReliable: Bool
+
+    init(name: String, epoch: UInt64, role: NodeRole = .unset, isReliable: Bool = true, now: Instant) {
         self.name = name
+        self.isReliable = isReliable
         node = ReplicationNode(
-            settings: NodeSettings(name: name, epoch: epoch),
+            settings: NodeSettings(name: name, epoch: epoch, isReliable: isReliable),
             role: role,
             takeoverNumber: 0,
             now: now
@@ -69,7 +72,7 @@ final class VirtualNode {
     func transmit(into buffer: inout [UInt8], now: Instant) -> Int {
         var span = buffer.mutableSpan
         var bytes = span.mutableBytes
-        return node.nextTransmit(into: &bytes, now: now, internalCache: &internalCache)
+        return node.nextTransmit(into: &bytes, now: now, internalCache: &internalCache).byteCount
     }
 
     /// As the daemon does it on `flush internal`.
@@ -91,7 +94,7 @@ final class VirtualNode {
         }
         let role = node.role
         node = ReplicationNode(
-            settings: NodeSettings(name: name, epoch: epoch),
+            settings: NodeSettings(name: name, epoch: epoch, isReliable: isReliable),
             role: role,
             takeoverNumber: node.takeoverNumber,
             now: now
@@ -121,10 +124,10 @@ final class VirtualNetwork {
     private var buffer = [UInt8](repeating: 0, count: 1452)
     private var epoch: UInt64 = 100
 
-    init(seed: UInt64, nodeCount: Int = 2) {
+    init(seed: UInt64, nodeCount: Int = 2, isReliable: Bool = true) {
         random = SeededRandom(seed: seed)
         let now = now
-        nodes = (1...nodeCount).map { VirtualNode(name: "r\($0)", epoch: UInt64($0), now: now) }
+        nodes = (1...nodeCount).map { VirtualNode(name: "r\($0)", epoch: UInt64($0), isReliable: isReliable, now: now) }
     }
 
     func restart(_ index: Int, keepingKernel: Bool = true) {

@@ -97,7 +97,7 @@ extension Engine {
             sendBatch.clear()
             while !sendBatch.isFull {
                 let hasWritten = sendBatch.withNextDatagram(byteCountMax: byteCountMax) { bytes in
-                    core.nextTransmit(into: &bytes, now: now)
+                    core.nextTransmit(into: &bytes, now: now).byteCount
                 }
                 if !hasWritten { break }
             }
@@ -144,6 +144,24 @@ extension Engine {
                     level: .notice,
                     "a peer has stepped back; this node claims its flows anew, takeover number \(number)"
                 )
+            case .differs(let name, let flowCount):
+                logLimited("differs \(name)", "the copy of \(name)'s flows differs in \(flowCount) or more; repairing it")
+            case .repaired(let name, let flowCount, let byteCount, let milliseconds):
+                logLimited(
+                    "repaired \(name)",
+                    level: .notice,
+                    """
+                    the copy of \(name)'s flows is repaired: \(flowCount) flows, \(byteCount) bytes, \(milliseconds) ms
+                    """
+                )
+            case .settingsDiffer(let name, let settings):
+                if settings.isEmpty {
+                    logger.info("\(name) and this node are configured alike now")
+                } else {
+                    logger.warning("\(name) is configured differently: \(settings.joined(separator: ", "))")
+                }
+            case .linkChanged(let link):
+                logger.notice("sync link \(link + 1) carries the load now")
             case .duplicateNodeID:
                 logLimited(
                     "node id",

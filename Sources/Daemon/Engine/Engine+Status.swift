@@ -201,7 +201,7 @@ extension Engine {
         statistics.dropped = [
             "own datagram": received.own,
             "node id used twice": received.duplicateNodeID,
-            "sealed": received.sealed,
+            "unproven epoch": received.unproven,
             "old epoch": received.staleEpoch,
             "beyond window": received.beyondWindow,
             "too many peers": received.tooManyPeers,

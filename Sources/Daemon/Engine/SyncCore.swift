@@ -70,7 +70,7 @@ struct SyncCore: ~Copyable {
 
     /// Builds the next datagram; 0 if there is none.
     @_lifetime(output: copy output)
-    mutating func nextTransmit(into output: inout MutableRawSpan, now: Instant) -> Int {
+    mutating func nextTransmit(into output: inout MutableRawSpan, now: Instant) -> Transmission {
         node.nextTransmit(into: &output, now: now, internalCache: &internalCache)
     }
 

@@ -8,14 +8,14 @@ import Flow
 /// | --- | --- | --- |
 /// | 0 | 2 | magic: 0x46 0x53 ("FS") |
 /// | 2 | 1 | protocol version: 1 |
-/// | 3 | 1 | flags: bit 0 sequenced, bit 1 claiming, bit 7 sealed (never set by this version), others 0 |
+/// | 3 | 1 | flags: bit 0 sequenced, bit 1 claiming, bit 2 best effort, bits 4 and 5 the sender's link, others 0 |
 /// | 4 | 4 | node id of the sender |
 /// | 8 | 8 | epoch of the sender: larger after every start |
 /// | 16 | 8 | sequence: this datagram's if sequenced, else the last one sent |
 /// | 24 | 4 | how far below `sequence` the first unresolved datagram lies (sequence + 1 - floor), saturating |
 /// | 28 | 4 | takeover number under which the sender claims its flows |
 ///
-/// A sealed datagram will carry the same header in clear (as associated data) and its tag at the end.
+/// A sealed link carries the whole datagram encrypted (`Link`, Seal).
 struct DatagramHeader: Equatable, Sendable {
     static let byteCount = 32
     static let magic: UInt16 = 0x5346
@@ -29,8 +29,14 @@ struct DatagramHeader: Equatable, Sendable {
         static let sequenced = Flags(rawValue: 1 << 0)
         /// The sender announces the flows of its kernel (its role is not backup or fault).
         static let claiming = Flags(rawValue: 1 << 1)
-        static let sealed = Flags(rawValue: 1 << 7)
+        /// Expects no acknowledgements and sends none.
+        static let bestEffort = Flags(rawValue: 1 << 2)
     }
+
+    /// Links a node may have; each datagram says on which of its sender's it travels.
+    static let linkCount = 4
+    /// Where the byte with the flags and the link lies.
+    static let flagsOffset = 3
 
     var flags: Flags
     var nodeID: UInt32
@@ -38,6 +44,9 @@ struct DatagramHeader: Equatable, Sendable {
     var sequence: UInt64
     var floorDistance: UInt32
     var takeoverNumber: UInt32
+
+    /// The sender's link that this copy of the datagram travelled on, 0…3.
+    var link: Int { Int(flags.rawValue >> 4 & 3) }
 
     /// The first datagram that the sender has not seen resolved; nothing below it will be missed.
     var floor: UInt64 { sequence &+ 1 &- min(UInt64(floorDistance), sequence) }
@@ -63,7 +72,6 @@ struct DatagramHeader: Equatable, Sendable {
         guard bytes.littleEndian(at: 0, as: UInt16.self) == Self.magic else { throw .foreign }
         guard bytes.word(at: 2, as: UInt8.self) == Self.version else { throw .unknownVersion }
         flags = Flags(rawValue: bytes.word(at: 3, as: UInt8.self))
-        guard !flags.contains(.sealed) else { throw .sealed }
         nodeID = bytes.littleEndian(at: 4, as: UInt32.self)
         epoch = bytes.littleEndian(at: 8, as: UInt64.self)
         sequence = bytes.littleEndian(at: 16, as: UInt64.self)
@@ -93,7 +101,6 @@ enum WireError: Error, Equatable, Sendable {
     case truncated
     case foreign
     case unknownVersion
-    case sealed
     case malformedMessage
     case malformedRecord
 }

@@ -10,13 +10,20 @@ import Flow
 /// | 1 | upsert | record: the flow's state now, timeout in seconds left |
 /// | 2 | delete | record; only its identity counts |
 /// | 3 | ack | node id (4), range count (4), epoch (8), cumulative (8), ranges: offset above it (2), count (2) |
-/// | 4 | heartbeat | role (1), byte count of the name (1), zero (2), announced flows (4), name padded with zeros |
-/// | 5 | resync request | node id (4), token (4), epoch (8) of the node asked |
+/// | 4 | heartbeat | role (1), byte count of the name (1), zero (2), announced flows (4), digests of mode, protocols and ignored addresses (4 each), name padded with zeros |
+/// | 5 | resync request | node id (4), token (4), epoch (8) of the node asked; scope (4): 0 all flows, 1 changes only |
 /// | 6 | transfer end | node id (4) and token (4) of the request, flows sent (4), zero (4) |
 /// | 7 | behind | node id (4), zero (4), epoch (8) of the node that has to ask for a resync |
-/// | 8… | digests and repair | come with later versions |
+/// | 8 | hello | node id (4), links it is heard on (4, bitmap), epoch (8) of a node that is heard |
+/// | 9 | digest | announced flows (4), zero (4), sum over their digests (8), as of this datagram's sequence |
+/// | 10 | verdict | node id (4), differing flows (4), epoch (8) of the node whose flows were compared |
+/// | 11 | summary request | node id (4), token (4), epoch (8); depth (2), node count (2), nodes of the tree of buckets at that depth (2 each) |
+/// | 12 | summary | node id (4) and token (4) of the request; depth (2), entry count (2); entries: node (2), zero (2), half sums of its 16 children (4 each) |
+/// | 13 | repair request | node id (4), token (4), epoch (8); part (2), part count (2), entry count (2), zero (2); entries: bucket (2), item count (2), half digests (4 each) |
+/// | 14 | repaired | node id (4) and token (4) of the request; part (2), zero (2), item count (4), flows sent (4), bytes sent (4), bitmap of the items that the sender has too |
 ///
-/// Upserts, deletes and transfer ends travel in sequenced datagrams, the others in any.
+/// Upserts, deletes, transfer ends and repaired travel in sequenced datagrams, the others in any. Which half of a sum
+/// or digest is meant follows from the token: the low one if it is even.
 enum MessageKind: UInt8, Sendable {
     case upsert = 1
     case delete = 2
@@ -25,6 +32,13 @@ enum MessageKind: UInt8, Sendable {
     case resyncRequest = 5
     case transferEnd = 6
     case behind = 7
+    case hello = 8
+    case digest = 9
+    case verdict = 10
+    case summaryRequest = 11
+    case summary = 12
+    case repairRequest = 13
+    case repaired = 14
 }
 
 /// Walks the messages of a datagram.
@@ -63,10 +77,21 @@ struct MessageReader: ~Escapable {
                     body.byteCount == Ack.fixedByteCount + Int(body.littleEndian(at: 4, as: UInt32.self)) * 4
                 else { throw .malformedMessage }
             case .heartbeat:
-                guard body.byteCount >= 8, 8 + Int(body.word(at: 1, as: UInt8.self)) <= body.byteCount
+                guard body.byteCount >= Heartbeat.fixedByteCount,
+                    Heartbeat.fixedByteCount + Int(body.word(at: 1, as: UInt8.self)) <= body.byteCount
                 else { throw .malformedMessage }
-            case .resyncRequest, .transferEnd, .behind:
+            case .transferEnd, .behind, .hello, .digest, .verdict:
                 guard body.byteCount >= 16 else { throw .malformedMessage }
+            case .resyncRequest:
+                guard body.byteCount >= 20 else { throw .malformedMessage }
+            case .summaryRequest:
+                guard SummaryRequest.isValid(body) else { throw .malformedMessage }
+            case .summary:
+                guard Summary.isValid(body) else { throw .malformedMessage }
+            case .repairRequest:
+                guard RepairPart.isValid(body) else { throw .malformedMessage }
+            case .repaired:
+                guard Repaired.isValid(body) else { throw .malformedMessage }
             case nil:
                 break
             }
@@ -112,21 +137,39 @@ struct MessageWriter: ~Copyable, ~Escapable {
 
     mutating func put(_ heartbeat: Heartbeat) {
         let name = heartbeat.name.utf8.prefix(64)
-        let start = begin(.heartbeat, bodyByteCount: 8 + (name.count + 3) / 4 * 4)
+        let fixed = Heartbeat.fixedByteCount
+        let start = begin(.heartbeat, bodyByteCount: fixed + (name.count + 3) / 4 * 4)
         bytes.storeWord(heartbeat.role, at: start)
         bytes.storeWord(UInt8(name.count), at: start + 1)
         bytes.storeLittleEndian(UInt16(0), at: start + 2)
         bytes.storeLittleEndian(heartbeat.flowCount, at: start + 4)
-        for offset in 0..<(name.count + 3) / 4 * 4 { bytes.storeWord(UInt8(0), at: start + 8 + offset) }
-        for (offset, byte) in name.enumerated() { bytes.storeWord(byte, at: start + 8 + offset) }
+        bytes.storeLittleEndian(heartbeat.shared.mode, at: start + 8)
+        bytes.storeLittleEndian(heartbeat.shared.protocols, at: start + 12)
+        bytes.storeLittleEndian(heartbeat.shared.ignoredAddresses, at: start + 16)
+        for offset in 0..<(name.count + 3) / 4 * 4 { bytes.storeWord(UInt8(0), at: start + fixed + offset) }
+        for (offset, byte) in name.enumerated() { bytes.storeWord(byte, at: start + fixed + offset) }
     }
 
-    /// Writes one of the three messages that consist of two 32-bit words and 8 bytes.
+    /// Writes one of the messages that consist of two 32-bit words and 8 bytes.
     mutating func putWords(_ kind: MessageKind, _ first: UInt32, _ second: UInt32, _ last: UInt64) {
         let start = begin(kind, bodyByteCount: 16)
         bytes.storeLittleEndian(first, at: start)
         bytes.storeLittleEndian(second, at: start + 4)
         bytes.storeLittleEndian(last, at: start + 8)
+    }
+
+    mutating func putResyncRequest(nodeID: UInt32, token: UInt32, epoch: UInt64, isWhole: Bool) {
+        let start = begin(.resyncRequest, bodyByteCount: 20)
+        bytes.storeLittleEndian(nodeID, at: start)
+        bytes.storeLittleEndian(token, at: start + 4)
+        bytes.storeLittleEndian(epoch, at: start + 8)
+        bytes.storeLittleEndian(UInt32(isWhole ? 0 : 1), at: start + 16)
+    }
+
+    /// Writes a body of 32-bit words, host order.
+    mutating func putBody(_ kind: MessageKind, wordCount: Int, _ word: (Int) -> UInt32) {
+        let start = begin(kind, bodyByteCount: wordCount * 4)
+        for index in 0..<wordCount { bytes.storeLittleEndian(word(index), at: start + index * 4) }
     }
 
     /// Puts the header before the messages.
@@ -141,70 +184,5 @@ struct MessageWriter: ~Copyable, ~Escapable {
         let start = byteCount + 4
         byteCount = start + bodyByteCount
         return start
-    }
-}
-
-/// What a node has received of a sender's epoch.
-struct Ack: Equatable, Sendable {
-    static let fixedByteCount = 24
-    static let rangeCountMax = 32
-
-    /// The sender's node id.
-    var nodeID: UInt32
-    /// The sender's epoch.
-    var epoch: UInt64
-    /// Every datagram up to this one was received, or resolved by the sender.
-    var cumulative: UInt64
-    /// What was received above, ascending.
-    var ranges: [Range<UInt64>]
-
-    init(nodeID: UInt32, epoch: UInt64, cumulative: UInt64, ranges: [Range<UInt64>]) {
-        self.nodeID = nodeID
-        self.epoch = epoch
-        self.cumulative = cumulative
-        self.ranges = ranges
-    }
-
-    /// Decodes a validated body.
-    init(decoding body: RawSpan) {
-        nodeID = body.littleEndian(at: 0, as: UInt32.self)
-        epoch = body.littleEndian(at: 8, as: UInt64.self)
-        cumulative = body.littleEndian(at: 16, as: UInt64.self)
-        ranges = []
-        for index in 0..<min(Int(body.littleEndian(at: 4, as: UInt32.self)), Self.rangeCountMax) {
-            let first = UInt64(body.littleEndian(at: 24 + index * 4, as: UInt16.self))
-            let count = UInt64(body.littleEndian(at: 26 + index * 4, as: UInt16.self))
-            let start = cumulative &+ first
-            if start <= UInt64.max - count { ranges.append(start..<start + count) }
-        }
-    }
-}
-
-/// What a node says of itself several times per second.
-struct Heartbeat: Equatable, Sendable {
-    /// `NodeRole.rawValue`.
-    var role: UInt8
-    /// Flows in the internal cache.
-    var flowCount: UInt32
-    /// The node's name, at most 64 bytes of UTF-8.
-    var name: String
-
-    init(role: UInt8, flowCount: UInt32, name: String) {
-        self.role = role
-        self.flowCount = flowCount
-        self.name = name
-    }
-
-    /// Decodes a validated body.
-    init(decoding body: RawSpan) {
-        role = body.word(at: 0, as: UInt8.self)
-        flowCount = body.littleEndian(at: 4, as: UInt32.self)
-        var bytes: [UInt8] = []
-        for index in 0..<min(Int(body.word(at: 1, as: UInt8.self)), 64) {
-            bytes.append(body.word(at: 8 + index, as: UInt8.self))
-        }
-        // A peer's name goes into logs, status and terminals: no control characters, neither C0 nor C1.
-        let scalars = String(decoding: bytes, as: UTF8.self).unicodeScalars
-        name = String(String.UnicodeScalarView(scalars.filter { $0.properties.generalCategory != .control }))
     }
 }

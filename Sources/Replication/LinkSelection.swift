@@ -1,0 +1,48 @@
+import Flow
+
+/// Which of this node's links carries the load, by what peers report and which links can send at all.
+struct LinkSelection {
+    /// A link counts as heard this long after its last datagram: three heartbeats.
+    static let heardMilliseconds: UInt64 = 3 * ReplicationNode.heartbeatMilliseconds
+    /// How long an earlier link must be as good again before the load goes back to it.
+    static let returnMilliseconds: UInt64 = 2_000
+
+    private(set) var active = 0
+    private var betterSince: Instant?
+
+    /// The links on which something came lately, one bit each.
+    static func heard(_ times: [4 of Instant], now: Instant) -> UInt8 {
+        var mask: UInt8 = 0
+        for link in 0..<4 where times[link].nanoseconds > 0 {
+            if times[link].advanced(byMilliseconds: heardMilliseconds) > now { mask |= 1 << UInt8(link) }
+        }
+        return mask
+    }
+
+    /// Chooses; true if the load moves to another link.
+    ///
+    /// - Parameters:
+    ///   - liveMask: links that can send.
+    ///   - heardBy: for each peer that is up, the links on which it hears this node.
+    mutating func choose(liveMask: UInt8, heardBy: [UInt8], now: Instant) -> Bool {
+        func coverage(_ link: Int) -> Int {
+            guard liveMask & 1 << UInt8(link) != 0 else { return -1 }
+            return heardBy.count { $0 & 1 << UInt8(link) != 0 }
+        }
+        var best = 0
+        for link in 1..<4 where coverage(link) > coverage(best) { best = link }
+        guard best != active else {
+            betterSince = nil
+            return false
+        }
+        if coverage(best) == coverage(active) {
+            // As good and configured first: back to it, unless it only flickers.
+            let since = betterSince ?? now
+            betterSince = since
+            guard since.advanced(byMilliseconds: Self.returnMilliseconds) <= now else { return false }
+        }
+        betterSince = nil
+        active = best
+        return true
+    }
+}
