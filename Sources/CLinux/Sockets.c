@@ -5,7 +5,9 @@
 #include <arpa/inet.h>
 #include <linux/filter.h>
 #include <linux/sock_diag.h>
+#include <limits.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -221,6 +223,86 @@ int clinux_send(
     } while (sent < 0 && errno == EINTR);
     return result(sent);
 }
+
+// -- TCP --------------------------------------------------------------------------------------------------------------
+
+int clinux_tcp_open(int family) {
+    int domain = family == 4 ? AF_INET : AF_INET6;
+    int created = socket(domain, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (created < 0) return -errno;
+    int failure = family == 4 ? 0 : set_int(created, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+    if (failure < 0) {
+        close(created);
+        return failure;
+    }
+    return created;
+}
+
+int clinux_tcp_set_up(int socket, int timeout_milliseconds) {
+    int failure = set_int(socket, IPPROTO_TCP, TCP_NODELAY, 1);
+    // Unacknowledged data, a window that stays closed, and keepalive probes all end with this timeout.
+    if (failure == 0) failure = set_int(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, timeout_milliseconds);
+    if (failure == 0) failure = set_int(socket, IPPROTO_TCP, TCP_KEEPIDLE, 1);
+    if (failure == 0) failure = set_int(socket, IPPROTO_TCP, TCP_KEEPINTVL, 1);
+    return failure == 0 ? set_int(socket, SOL_SOCKET, SO_KEEPALIVE, 1) : failure;
+}
+
+int clinux_tcp_reset_on_close(int socket) {
+    struct linger linger = {.l_onoff = 1, .l_linger = 0};
+    return result(setsockopt(socket, SOL_SOCKET, SO_LINGER, &linger, sizeof linger));
+}
+
+int clinux_tcp_listen(int socket, int backlog) { return result(listen(socket, backlog)); }
+
+int clinux_tcp_accept(int socket, struct clinux_endpoint *source) {
+    for (;;) {
+        union socket_address address = {.any.sa_family = AF_UNSPEC};
+        socklen_t length = sizeof address;
+        int accepted = accept4(socket, &address.any, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (accepted >= 0) {
+            from_socket_address(source, &address);
+            return accepted;
+        }
+        // A connection that was reset before it was taken concerns nobody.
+        if (errno != EINTR && errno != ECONNABORTED) return -errno;
+    }
+}
+
+int clinux_tcp_connect(int socket, struct clinux_endpoint destination) {
+    union socket_address address;
+    socklen_t length = to_socket_address(&address, &destination);
+    if (connect(socket, &address.any, length) == 0) return 0;
+    // Interrupted, it goes on by itself.
+    return errno == EINTR ? -EINPROGRESS : -errno;
+}
+
+int clinux_socket_error(int socket) {
+    int value = 0;
+    socklen_t length = sizeof value;
+    if (getsockopt(socket, SOL_SOCKET, SO_ERROR, &value, &length) < 0) return -errno;
+    return -value;
+}
+
+int clinux_stream_send(int socket, const uint8_t *bytes, size_t byte_count) {
+    if (byte_count > INT_MAX) byte_count = INT_MAX;
+    ssize_t sent;
+    do {
+        sent = send(socket, bytes, byte_count, MSG_NOSIGNAL | MSG_DONTWAIT);
+    } while (sent < 0 && errno == EINTR);
+    if (sent < 0) return errno == EAGAIN ? 0 : -errno;
+    return (int)sent;
+}
+
+int clinux_stream_receive(int socket, uint8_t *bytes, size_t byte_count) {
+    if (byte_count > INT_MAX) byte_count = INT_MAX;
+    ssize_t received;
+    do {
+        received = recv(socket, bytes, byte_count, MSG_DONTWAIT);
+    } while (received < 0 && errno == EINTR);
+    return received < 0 ? -errno : (int)received;
+}
+
+// -- Unix sockets -----------------------------------------------------------------------------------------------------
 
 int clinux_unix_datagram_open(void) { return result(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)); }
 

@@ -22,6 +22,18 @@ public struct LinkCounters: Sendable, Equatable {
     public var droppedTruncated: UInt64 = 0
     /// Datagrams the kernel discarded: the receive buffer was full, or the checksum wrong.
     public var droppedByKernel: UInt64 = 0
+    /// Datagrams for a peer that no connection led to, or whose connection broke in the midst of them (tcp).
+    public var droppedNotConnected: UInt64 = 0
+    /// Datagrams not sent because the connection's send buffer was full (tcp).
+    public var droppedBufferFull: UInt64 = 0
+    /// Datagrams whose connection broke before they were there as a whole (tcp).
+    public var droppedIncomplete: UInt64 = 0
+    /// Connections to peers that came about (tcp).
+    public var connectionsOpened: UInt64 = 0
+    /// Connections of hosts that are no listed peers, closed at once (tcp).
+    public var connectionsRefused: UInt64 = 0
+    /// Connections closed because bytes came over them that are no datagrams (tcp).
+    public var connectionsGarbled: UInt64 = 0
 
     /// All counters at 0.
     public init() {}

@@ -38,15 +38,13 @@ extension LinkPlan {
             self = .wait("interface \(name) has no carrier")
             return
         }
-        let headerByteCount = settings.family == .v4 ? 28 : 48
-        let payload = min(interface.mtu - headerByteCount, LinkPlan.payloadByteCountLimit)
-        guard payload >= LinkPlan.payloadByteCountMin else {
-            let needed = LinkPlan.payloadByteCountMin + headerByteCount
+        guard let payload = LinkPlan.payloadByteCount(settings, mtu: interface.mtu) else {
+            let needed = LinkPlan.payloadByteCountMin + LinkPlan.headerByteCount(settings)
             self = .wait("interface \(name) has an MTU of \(interface.mtu), which is too small: \(needed) are needed")
             return
         }
         switch settings.transport {
-        case .udp(let local, _, _):
+        case .udp(let local, _, _), .tcp(let local, _, _):
             guard interface.addresses.contains(local) else {
                 self = .wait("interface \(name) has no address \(local) yet")
                 return
@@ -65,4 +63,15 @@ extension LinkPlan {
             )
         }
     }
+
+    /// Bytes of payload per datagram; nil if that is too little.
+    private static func payloadByteCount(_ settings: LinkSettings, mtu: Int) -> Int? {
+        // TCP cuts its stream into packets by itself.
+        if case .tcp = settings.transport { return payloadByteCountLimit }
+        let payload = min(mtu - headerByteCount(settings), payloadByteCountLimit)
+        return payload >= payloadByteCountMin ? payload : nil
+    }
+
+    /// The bytes of IP and UDP headers.
+    private static func headerByteCount(_ settings: LinkSettings) -> Int { settings.family == .v4 ? 28 : 48 }
 }

@@ -6,6 +6,8 @@ public struct LinkSettings: Equatable, Sendable, CustomStringConvertible {
         case multicast(group: IPAddress, port: UInt16)
         /// From one address to each listed peer, one by one; same port on all nodes.
         case udp(local: IPAddress, peers: [IPAddress], port: UInt16)
+        /// Over a connection to each listed peer, which connects back; same port on all nodes.
+        case tcp(local: IPAddress, peers: [IPAddress], port: UInt16)
     }
 
     /// Where the datagrams go.
@@ -30,7 +32,7 @@ public struct LinkSettings: Equatable, Sendable, CustomStringConvertible {
         case .multicast(let group, let port):
             guard group.isMulticast else { throw .notMulticast(group) }
             guard port != 0 else { throw .port }
-        case .udp(let local, let peers, let port):
+        case .udp(let local, let peers, let port), .tcp(let local, let peers, let port):
             try LinkSettings.check(local: local, peers: peers)
             guard port != 0 else { throw .port }
         }
@@ -44,7 +46,8 @@ public struct LinkSettings: Equatable, Sendable, CustomStringConvertible {
         for address in [local] + peers where address.isMulticast || address.isUnspecified {
             throw .notHost(address)
         }
-        for peer in peers {
+        for (index, peer) in peers.enumerated() {
+            guard !peers[..<index].contains(peer) else { throw .peerTwice(peer) }
             guard peer != local else { throw .peerIsLocal(peer) }
             guard peer.family == local.family else { throw .mixedFamilies(local: local, peer: peer) }
             guard !peer.isLinkLocal || local.isLinkLocal else { throw .mixedFamilies(local: local, peer: peer) }
@@ -55,7 +58,7 @@ public struct LinkSettings: Equatable, Sendable, CustomStringConvertible {
     public var family: IPAddress.Family {
         switch transport {
         case .multicast(let group, _): group.family
-        case .udp(let local, _, _): local.family
+        case .udp(let local, _, _), .tcp(let local, _, _): local.family
         }
     }
 
@@ -65,8 +68,14 @@ public struct LinkSettings: Equatable, Sendable, CustomStringConvertible {
         case .multicast(let group, let port):
             "multicast \(group) port \(port) on \(interface)"
         case .udp(let local, let peers, let port):
-            "udp \(local) to \(peers.map(\.description).joined(separator: ", ")) port \(port) on \(interface)"
+            "udp \(LinkSettings.text(local, peers)) port \(port) on \(interface)"
+        case .tcp(let local, let peers, let port):
+            "tcp \(LinkSettings.text(local, peers)) port \(port) on \(interface)"
         }
+    }
+
+    private static func text(_ local: IPAddress, _ peers: [IPAddress]) -> String {
+        "\(local) to \(peers.map(\.description).joined(separator: ", "))"
     }
 }
 
@@ -82,6 +91,8 @@ public enum LinkError: Error, Equatable, CustomStringConvertible {
     case noPeers
     /// The node would talk to itself.
     case peerIsLocal(IPAddress)
+    /// A peer would get every datagram twice.
+    case peerTwice(IPAddress)
     /// The two addresses cannot reach each other from one socket.
     case mixedFamilies(local: IPAddress, peer: IPAddress)
     /// Port 0 means "any", but peers must know it.
@@ -97,9 +108,11 @@ public enum LinkError: Error, Equatable, CustomStringConvertible {
         case .notHost(let address):
             "\(address) is no address of a single host"
         case .noPeers:
-            "a udp link needs the address of at least one peer"
+            "a udp or tcp link needs the address of at least one peer"
         case .peerIsLocal(let address):
             "peer \(address) is this node's own address"
+        case .peerTwice(let address):
+            "peer \(address) is listed twice"
         case .mixedFamilies(let local, let peer):
             "peer \(peer) cannot be reached from local address \(local): both must be IPv4, both IPv6, and both or "
                 + "neither link-local"

@@ -1,13 +1,7 @@
 internal import CLinux
-internal import Glibc
 internal import SystemIO
 
-/// Why a link's sockets could not be opened, in words for the operator.
-struct OpenFailure: Error {
-    let text: String
-}
-
-/// The open sockets of a live link.
+/// The open sockets of a live multicast or udp link.
 ///
 /// They belong to one interface index and are never moved to another.
 ///
@@ -40,6 +34,8 @@ struct LinkSocket: ~Copyable {
                 local.endpoint(port: port, interfaceIndex: plan.interfaceIndex),
                 destinations: peers.map { $0.endpoint(port: port, interfaceIndex: plan.interfaceIndex) }
             )
+        case .tcp:
+            preconditionFailure("\(settings): a tcp link's sockets are a TCPLink's")
         }
     }
 
@@ -68,7 +64,11 @@ struct LinkSocket: ~Copyable {
         try probe(settings, plan)
         let socket = try openSocket(settings)
         try bind(socket, to: group, settings)
-        try check(clinux_join_group(socket.rawValue, group, plan.interfaceIndex), "joining the group", settings)
+        try OpenFailure.check(
+            clinux_join_group(socket.rawValue, group, plan.interfaceIndex),
+            "joining the group",
+            settings
+        )
         return LinkSocket(socket, strays: nil, settings, plan, destinations: [group])
     }
 
@@ -82,7 +82,7 @@ struct LinkSocket: ~Copyable {
         let socket = try openSocket(settings)
         let name = settings.interface
         // SAFETY: the name is NUL-terminated for the call's duration.
-        try check(unsafe clinux_bind_to_device(socket.rawValue, name), "binding to the interface", settings)
+        try OpenFailure.check(unsafe clinux_bind_to_device(socket.rawValue, name), "binding to the interface", settings)
         // No SO_REUSEADDR: UDP has no waiting time to get around, and a second daemon must not share the port.
         try bind(socket, to: endpoint, settings)
         // An address of link scope belongs to its interface: there are no strays to count.
@@ -90,13 +90,13 @@ struct LinkSocket: ~Copyable {
             return LinkSocket(socket, strays: nil, settings, plan, destinations: destinations)
         }
         let strays = try openSocket(settings)
-        try check(clinux_discard_everything(strays.rawValue), "attaching a filter", settings)
+        try OpenFailure.check(clinux_discard_everything(strays.rawValue), "attaching a filter", settings)
         // The two sockets overlap. They may for the moment of this bind; afterwards the port is closed to others again.
-        try check(clinux_set_reuse_address(socket.rawValue, 1), "setting SO_REUSEADDR", settings)
-        try check(clinux_set_reuse_address(strays.rawValue, 1), "setting SO_REUSEADDR", settings)
+        try OpenFailure.check(clinux_set_reuse_address(socket.rawValue, 1), "setting SO_REUSEADDR", settings)
+        try OpenFailure.check(clinux_set_reuse_address(strays.rawValue, 1), "setting SO_REUSEADDR", settings)
         try bind(strays, to: endpoint, settings)
-        try check(clinux_set_reuse_address(socket.rawValue, 0), "setting SO_REUSEADDR", settings)
-        try check(clinux_set_reuse_address(strays.rawValue, 0), "setting SO_REUSEADDR", settings)
+        try OpenFailure.check(clinux_set_reuse_address(socket.rawValue, 0), "setting SO_REUSEADDR", settings)
+        try OpenFailure.check(clinux_set_reuse_address(strays.rawValue, 0), "setting SO_REUSEADDR", settings)
         return LinkSocket(socket, strays: strays, settings, plan, destinations: destinations)
     }
 
@@ -123,12 +123,12 @@ struct LinkSocket: ~Copyable {
             let endpoint = address.endpoint(port: 0, interfaceIndex: plan.interfaceIndex)
             if clinux_bind(socket.rawValue, endpoint) == 0 { return }
         }
-        throw OpenFailure(text: tentativeText(plan.probeAddresses, settings))
+        throw OpenFailure.tentative(plan.probeAddresses, settings)
     }
 
     private static func openSocket(_ settings: LinkSettings) throws(OpenFailure) -> OwnedDescriptor {
         let result = clinux_udp_open(Int32(settings.family.rawValue))
-        try check(result, "opening a socket", settings)
+        try OpenFailure.check(result, "opening a socket", settings)
         return OwnedDescriptor(adopting: result)
     }
 
@@ -137,30 +137,6 @@ struct LinkSocket: ~Copyable {
         to endpoint: clinux_endpoint,
         _ settings: LinkSettings
     ) throws(OpenFailure) {
-        let result = clinux_bind(socket.rawValue, endpoint)
-        let address = IPAddress(endpoint)
-        switch -result {
-        case EADDRINUSE:
-            throw OpenFailure(
-                text: "port \(endpoint.port) of \(address?.description ?? "?") is already used by another program "
-                    + "(ss -ulpn sport = :\(endpoint.port))"
-            )
-        case EADDRNOTAVAIL where endpoint.family == 6:
-            throw OpenFailure(text: tentativeText(address.map { [$0] } ?? [], settings))
-        default:
-            try check(result, "binding", settings)
-        }
-    }
-
-    private static func tentativeText(_ addresses: [IPAddress], _ settings: LinkSettings) -> String {
-        let list = addresses.map(\.description).joined(separator: ", ")
-        return "address \(list) is still tentative: duplicate address detection is not done, or found a duplicate "
-            + "(ip -6 address show dev \(settings.interface))"
-    }
-
-    private static func check(_ result: Int32, _ step: String, _ settings: LinkSettings) throws(OpenFailure) {
-        guard result < 0 else { return }
-        let reason = "\(SystemError.text(of: -result)) (\(SystemError.name(of: -result)))"
-        throw OpenFailure(text: "\(step) failed for \(settings): \(reason)")
+        try OpenFailure.checkBind(clinux_bind(socket.rawValue, endpoint), endpoint, settings)
     }
 }

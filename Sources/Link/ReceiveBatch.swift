@@ -46,4 +46,21 @@ public struct ReceiveBatch: ~Copyable {
         var datagram = raw._mutatingExtracting(start..<end)
         return body(&datagram)
     }
+
+    /// Takes the next datagram out of a byte stream, if a whole one is there; the batch must not be full.
+    mutating func take(from framer: inout StreamFramer) -> StreamFramer.Step {
+        let start = count * ReceiveBatch.slotByteCount
+        var all = bytes.mutableSpan
+        // SAFETY: as above.
+        var raw = unsafe all.mutableBytes
+        var slot = raw._mutatingExtracting(start..<start + ReceiveBatch.slotByteCount)
+        let step = framer.next(into: &slot)
+        if case .datagram(let byteCount) = step {
+            datagrams[count].byte_count = UInt32(byteCount)
+            acceptedSlots[count] = UInt8(count)
+            count += 1
+            isFull = count == ReceiveBatch.slotCount
+        }
+        return step
+    }
 }

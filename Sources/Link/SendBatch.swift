@@ -59,4 +59,13 @@ public struct SendBatch: ~Copyable {
         var datagram = raw._mutatingExtracting(start..<end)
         return body(&datagram)
     }
+
+    /// The datagram at `index`, as it was written.
+    @_lifetime(borrow self)
+    func datagram(at index: Int) -> RawSpan {
+        precondition(index >= 0 && index < count, "datagram \(index) of \(count)")
+        let start = index * SendBatch.slotByteCount
+        // SAFETY: the elements are bytes already: there is no padding that a raw view could show.
+        return unsafe bytes.span.bytes.extracting(start..<start + Int(byteCounts[index]))
+    }
 }

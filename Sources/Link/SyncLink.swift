@@ -14,22 +14,23 @@ public enum LinkChange: Equatable, Sendable {
     case resized(text: String)
 }
 
-/// The sync link: datagrams to and from the peers over one interface, by multicast or UDP.
+/// One sync link: datagrams to and from the peers over one interface, by multicast, UDP or TCP.
 ///
 /// It never fails to exist. While its interface is missing, down, without address, or its port taken, it is not live,
 /// `stateText` says why, and what is sent is counted and dropped: the protocol above sends again what matters. Call
 /// `refresh(with:)` at the start, whenever the `InterfaceMonitor` reports a change, and every second or so while the
-/// link is not live (a port that becomes free, say, is reported by nobody).
+/// link is not live (a port that becomes free, say, is reported by nobody). A tcp link also wants `step(now:)` when
+/// `nextDeadline()` has come; the others never do.
 public struct SyncLink: ~Copyable {
     /// What the link was made for.
     public let settings: LinkSettings
-    /// Bytes that one datagram may carry: the MTU less the headers, at most 8,900.
+    /// Bytes that one datagram may carry: the MTU less the headers (udp, multicast), at most 8,900.
     ///
     /// Kept while the link is not live.
     public private(set) var payloadByteCountMax: Int
-    /// `live`, or why it is not.
-    public private(set) var stateText = "not started"
+    private var state = "not started"
     private var socket: LinkSocket?
+    private var stream: TCPLink?
     private var totals = LinkCounters()
     private let peers: [IPAddress]
 
@@ -39,19 +40,37 @@ public struct SyncLink: ~Copyable {
         // What every network carries (IPv6's smallest MTU), until the interface is known.
         payloadByteCountMax = 1_280 - 48
         switch settings.transport {
-        case .multicast: peers = []
-        case .udp(_, let listed, _): peers = listed
+        case .multicast:
+            peers = []
+        case .udp(_, let listed, _):
+            peers = listed
+        case .tcp(_, let listed, _):
+            peers = listed
+            payloadByteCountMax = LinkPlan.payloadByteCountLimit
         }
     }
 
-    /// Whether datagrams can be sent and received now.
+    /// `live`, or why it is not; of a tcp link also which peers are connected.
+    public var stateText: String {
+        guard let stream else { return state }
+        return "\(state); \(stream.peerText)"
+    }
+
+    /// Whether the link's sockets are open: datagrams can be received, and sent unless `canSend` says otherwise.
     public var isLive: Bool { descriptor != nil }
 
+    /// Whether datagrams can be sent to anybody now: for tcp that takes a connection, for the others no more than to be
+    /// live.
+    public var canSend: Bool { stream.map(\.isConnected) ?? isLive }
+
     /// The descriptor to watch for reading; nil while the link is not live.
+    ///
+    /// Of a tcp link it is an epoll that holds its sockets.
     public var descriptor: Int32? {
+        if let stream { return stream.descriptor }
         switch socket {
-        case .some(let socket): socket.descriptor.rawValue
-        case .none: nil
+        case .some(let socket): return socket.descriptor.rawValue
+        case .none: return nil
         }
     }
 
@@ -81,10 +100,21 @@ public struct SyncLink: ~Copyable {
         }
     }
 
+    /// Dials, gives up and dials again what a tcp link connects to; `now` is monotonic, in nanoseconds.
+    public mutating func step(now: UInt64) {
+        stream?.step(now: now, &totals)
+    }
+
+    /// When `step` wants to run: nil if there is nothing to wait for, a time in the past for at once.
+    ///
+    /// Ask after every other call: all can change it.
+    public func nextDeadline() -> UInt64? { stream?.deadline }
+
     private var openInterfaceIndex: UInt32? {
+        if let stream { return stream.interfaceIndex }
         switch socket {
-        case .some(let socket): socket.interfaceIndex
-        case .none: nil
+        case .some(let socket): return socket.interfaceIndex
+        case .none: return nil
         }
     }
 
@@ -98,16 +128,37 @@ public struct SyncLink: ~Copyable {
         let wasLive = isLive
         retire()
         do {
-            let opened = try LinkSocket.open(settings, plan)
+            let bufferByteCount = try openSockets(plan)
             payloadByteCountMax = plan.payloadByteCountMax
-            stateText = "live"
-            let text = "\(settings): live, up to \(payloadByteCountMax) bytes per datagram\(bufferText(opened))"
-            let descriptor = opened.descriptor.rawValue
-            socket = .some(opened)
-            return .opened(descriptor: descriptor, text: text)
+            state = "live"
+            guard let descriptor else { preconditionFailure("\(settings): opened, and no descriptor") }
+            let limit = "up to \(payloadByteCountMax) bytes per datagram"
+            return .opened(
+                descriptor: descriptor,
+                text: "\(settings): live, \(limit)\(bufferText(bufferByteCount))"
+            )
         } catch {
             return report(error.text, wasLive: wasLive)
         }
+    }
+
+    /// Opens what the transport needs, and returns the size of its smaller buffer.
+    private mutating func openSockets(_ plan: OpenPlan) throws(OpenFailure) -> Int {
+        if case .tcp(let local, let peers, let port) = settings.transport {
+            let source = TCPSource(
+                settings: settings,
+                local: local,
+                port: port,
+                interfaceIndex: plan.interfaceIndex
+            )
+            let opened = try TCPLink(source, peers: peers)
+            stream = opened
+            return opened.bufferByteCount
+        }
+        let opened = try LinkSocket.open(settings, plan)
+        let byteCount = min(opened.receiveBufferByteCount, opened.sendBufferByteCount)
+        socket = .some(opened)
+        return byteCount
     }
 
     private mutating func close(_ reason: String) -> LinkChange? {
@@ -117,8 +168,8 @@ public struct SyncLink: ~Copyable {
     }
 
     private mutating func report(_ reason: String, wasLive: Bool) -> LinkChange? {
-        guard wasLive || reason != stateText else { return nil }
-        stateText = reason
+        guard wasLive || reason != state else { return nil }
+        state = reason
         let text = "\(settings): not live: \(reason)"
         return wasLive ? .closed(text: text) : .waiting(text: text)
     }
@@ -127,11 +178,12 @@ public struct SyncLink: ~Copyable {
     private mutating func retire() {
         totals = counters
         socket = nil
+        stream?.close(&totals)
+        stream = nil
     }
 
-    private func bufferText(_ opened: borrowing LinkSocket) -> String {
+    private func bufferText(_ smallest: Int) -> String {
         let wish = settings.socketBufferByteCount
-        let smallest = min(opened.receiveBufferByteCount, opened.sendBufferByteCount)
         guard smallest < wish else { return "" }
         return "; socket buffers are \(smallest >> 10) KiB instead of \(wish >> 10) KiB: give it CAP_NET_ADMIN, or "
             + "raise net.core.rmem_max and net.core.wmem_max"
@@ -144,10 +196,14 @@ extension SyncLink {
     /// Takes up to 64 datagrams from the kernel and returns how many of them are acceptable.
     ///
     /// What came in by another interface, from an unlisted host (udp), or did not fit, is dropped and counted. 0 does
-    /// not mean that nothing is left: go on while `batch.isFull`. Allocates nothing.
+    /// not mean that nothing is left: go on while `batch.isFull`. A tcp link accepts and ends connections here too.
     public mutating func receive(into batch: inout ReceiveBatch) throws(SystemError) -> Int {
         batch.count = 0
         batch.isFull = false
+        if let stream {
+            try stream.receive(into: &batch, &totals)
+            return batch.count
+        }
         guard let descriptor, let interfaceIndex = openInterfaceIndex else { return 0 }
         // SAFETY: `slotCount` slots of `slotByteCount` bytes and as many descriptions are allocated, and not touched by
         // anyone else during the call.
@@ -203,9 +259,14 @@ extension SyncLink {
 
     /// Sends the batch's datagrams to the group, or to each peer; the batch stays as it is.
     ///
-    /// What the kernel does not take is counted by errno and dropped. Never blocks.
+    /// What the kernel does not take is counted by cause and dropped. Never blocks. Over tcp a datagram must have 4 bytes
+    /// at least.
     public mutating func send(_ batch: borrowing SendBatch) {
         guard batch.count > 0 else { return }
+        if let stream {
+            stream.send(batch, &totals)
+            return
+        }
         switch socket {
         case .some(let open):
             for destination in open.destinations {

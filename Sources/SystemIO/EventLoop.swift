@@ -39,6 +39,9 @@ public struct EventLoop: ~Copyable {
         return EventLoop(adopting: OwnedDescriptor(adopting: descriptor))
     }
 
+    /// The loop itself as something to watch: readable while a descriptor in it is ready.
+    public var descriptor: Int32 { epoll.rawValue }
+
     /// Starts watching a descriptor; `token` is what `ready(at:)` will call it.
     public func add(_ descriptor: Int32, token: UInt64, interest: Interest) throws(SystemError) {
         try check(

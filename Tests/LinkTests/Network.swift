@@ -53,10 +53,14 @@ final class Network: Sendable {
         _ = system("\(list) | while read pid name _; do kill -0 $pid 2>&- || ip netns del $name; done")
     }()
 
+    /// What the names of one test's namespaces begin with.
+    static func uniquePrefix() -> String {
+        sweep
+        return "fs-link-\(getpid())-\(number.wrappingAdd(1, ordering: .relaxed).newValue)"
+    }
+
     init(isWired: Bool = true) throws {
-        Network.sweep
-        let number = Network.number.wrappingAdd(1, ordering: .relaxed).newValue
-        let prefix = "fs-link-\(getpid())-\(number)"
+        let prefix = Network.uniquePrefix()
         a = "\(prefix)-a"
         b = "\(prefix)-b"
         c = "\(prefix)-c"
@@ -81,6 +85,13 @@ final class Network: Sendable {
         try address("sync0", of: b, v4: "192.168.100.2/24", v6: ["fd00:100::2/64", "fe80::2/64"])
     }
 
+    /// Makes a second network between a and b: sync1, 192.168.101.1 and 2, fd00:101::1 and 2.
+    func wireAgain() throws {
+        try run("ip -n \(a) link add sync1 type veth peer name sync1 netns \(b)")
+        try address("sync1", of: a, v4: "192.168.101.1/24", v6: ["fd00:101::1/64"])
+        try address("sync1", of: b, v4: "192.168.101.2/24", v6: ["fd00:101::2/64"])
+    }
+
     private func address(_ interface: String, of namespace: String, v4: String, v6: [String]) throws {
         try run("ip -n \(namespace) link set \(interface) addrgenmode none up")
         try run("ip -n \(namespace) address add \(v4) dev \(interface)")
@@ -102,6 +113,8 @@ final class Network: Sendable {
 final class Node: @unchecked Sendable {
     let namespace: String
     private var link: SyncLink
+    /// What `serve` received.
+    private(set) var inbox: [String] = []
     private let monitor: InterfaceMonitor
     private var outgoing = SendBatch()
     private var incoming = ReceiveBatch()
@@ -134,6 +147,8 @@ final class Node: @unchecked Sendable {
     var descriptor: Int32? { link.descriptor }
     var payloadByteCountMax: Int { link.payloadByteCountMax }
     var counters: LinkCounters { link.counters }
+    var canSend: Bool { link.canSend }
+    var nextDeadline: UInt64? { link.nextDeadline() }
 
     /// Looks at the interfaces once.
     @discardableResult
@@ -178,6 +193,22 @@ final class Node: @unchecked Sendable {
             guard MonotonicClock.nanoseconds() < deadline else { throw Timeout(link.stateText) }
             if try loop.wait(timeoutMilliseconds: 100) > 0 { _ = try refreshPastForks() }
         }
+    }
+
+    /// Does what is due, and takes what has come into the inbox: one turn of an engine's loop that never sleeps.
+    func serve() throws {
+        let now = MonotonicClock.nanoseconds()
+        if let deadline = link.nextDeadline(), deadline <= now {
+            try inside(namespace) { [self] in link.step(now: now) }
+        }
+        repeat {
+            _ = try link.receive(into: &incoming)
+            inbox += incomingTexts
+        } while incoming.isFull
+    }
+
+    func clearInbox() {
+        inbox = []
     }
 
     /// Sends texts, one per datagram, in batches.

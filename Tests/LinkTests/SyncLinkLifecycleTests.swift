@@ -134,7 +134,7 @@ import Testing
         let own =
             switch second.settings.transport {
             case .multicast(let group, _): group
-            case .udp(let local, _, _): local
+            case .udp(let local, _, _), .tcp(let local, _, _): local
             }
         #expect(
             second.stateText

@@ -99,6 +99,25 @@ int clinux_send(
     int socket, const uint8_t *bytes, size_t stride, const uint32_t *byte_counts, unsigned count,
     struct clinux_endpoint destination);
 
+/// A non-blocking TCP socket of `family` (4 or 6).
+int clinux_tcp_open(int family);
+/// Sends small writes at once, and gives up a peer that acknowledges nothing, or a silent one that is gone, after
+/// `timeout_milliseconds`.
+int clinux_tcp_set_up(int socket, int timeout_milliseconds);
+/// Makes the close of this socket a reset: nothing is sent any more, and no port waits for late segments.
+int clinux_tcp_reset_on_close(int socket);
+int clinux_tcp_listen(int socket, int backlog);
+/// Takes one waiting connection, non-blocking, and returns its descriptor; -EAGAIN if none waits.
+int clinux_tcp_accept(int socket, struct clinux_endpoint *source);
+/// Begins to connect. Returns 0 once connected, -EINPROGRESS while that takes time.
+int clinux_tcp_connect(int socket, struct clinux_endpoint destination);
+/// Fetches the error that waits at the socket: 0 or -errno.
+int clinux_socket_error(int socket);
+/// Returns how many bytes the kernel took: 0 if there is no room.
+int clinux_stream_send(int socket, const uint8_t *bytes, size_t byte_count);
+/// Returns how many bytes came: 0 at the end of the stream, -EAGAIN if none wait.
+int clinux_stream_receive(int socket, uint8_t *bytes, size_t byte_count);
+
 /// A socket for sending datagrams to a Unix socket.
 int clinux_unix_datagram_open(void);
 /// Sends one datagram to a Unix socket. A path that begins with '@' means the abstract namespace.
