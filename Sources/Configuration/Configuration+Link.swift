@@ -13,17 +13,22 @@ extension SectionReader {
         let port = portNumber()
         reportUnknownKeys()
 
+        let allowed = ["multicast", "udp", "tcp"]
         let transport: SyncLinkSettings.Transport?
         switch transportName {
         case "multicast":
             transport = multicast(group)
         case "udp":
-            transport = udp(local, peers)
+            transport = unicast("udp", local, peers).map { .udp(local: $0.local, peers: $0.peers) }
+        case "tcp":
+            transport = unicast("tcp", local, peers).map { .tcp(local: $0.local, peers: $0.peers) }
         case nil:
-            if !isSet("transport") { problem("transport", "\(title) needs transport. Allowed: multicast, udp.") }
+            if !isSet("transport") {
+                problem("transport", "\(title) needs transport. Allowed: \(allowed.joined(separator: ", ")).")
+            }
             transport = nil
         case .some(let name):
-            let guess = guess(name, among: ["multicast", "udp"])
+            let guess = guess(name, among: allowed)
             problem("transport", "unknown transport \"\(name.printable)\"\(guess)")
             transport = nil
         }
@@ -33,7 +38,7 @@ extension SectionReader {
 
     private func multicast(_ group: HostAddress?) -> SyncLinkSettings.Transport? {
         for key in ["local", "peers"] where isSet(key) {
-            problem(key, "\(key) belongs to transport = \"udp\"; a multicast link has group only")
+            problem(key, "\(key) belongs to transport = \"udp\" or \"tcp\"; a multicast link has group only")
         }
         guard let group else {
             if !isSet("group") {
@@ -48,14 +53,18 @@ extension SectionReader {
         return .multicast(group: group)
     }
 
-    private func udp(_ local: HostAddress?, _ peers: [(address: HostAddress, line: Int)]) -> SyncLinkSettings.Transport?
-    {
+    /// This node's address and the peers' on a link of the transport `name`.
+    private func unicast(
+        _ name: String,
+        _ local: HostAddress?,
+        _ peers: [(address: HostAddress, line: Int)]
+    ) -> (local: HostAddress, peers: [HostAddress])? {
         if isSet("group") {
-            problem("group", "group belongs to transport = \"multicast\"; a udp link has local and peers")
+            problem("group", "group belongs to transport = \"multicast\"; a \(name) link has local and peers")
         }
         for (key, meaning) in [("local", "this node's address on it"), ("peers", "the other nodes' addresses")]
         where !isSet(key) {
-            problem(key, "a udp link needs \(key): \(meaning)")
+            problem(key, "a \(name) link needs \(key): \(meaning)")
         }
         guard let local else { return nil }
         if local.namesNoHost { problem("local", "local: \(local) is not the address of a host") }
@@ -70,7 +79,7 @@ extension SectionReader {
                 problem(line: line, "peers lists \(peer) twice")
             }
         }
-        return .udp(local: local, peers: peers.map(\.address))
+        return (local, peers.map(\.address))
     }
 
     private func interfaceName() -> String? {

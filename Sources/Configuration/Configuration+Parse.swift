@@ -16,8 +16,7 @@ extension Configuration {
         node.reportUnknownKeys()
 
         let sync = root.section("sync")
-        sync.checkSecurity()
-        let syncLink = sync.singleLink()
+        let syncSettings = sync.syncSettings()
         sync.reportUnknownKeys()
 
         let kernel = root.section("kernel")
@@ -36,12 +35,12 @@ extension Configuration {
         root.reportUnknownKeys()
 
         // Whatever could not be read has left a problem behind.
-        guard report.problems.isEmpty, let nodeName, let syncLink else {
+        guard report.problems.isEmpty, let nodeName, let syncSettings else {
             throw ConfigurationError(path: path, problems: report.problems.sorted { ($0.line ?? 0) < ($1.line ?? 0) })
         }
         self.init(
             nodeName: nodeName,
-            syncLink: syncLink,
+            sync: syncSettings,
             kernel: kernelSettings,
             replicate: ReplicateSettings(protocols: protocols, ignoredNetworks: ignoredNetworks),
             controlSocketPath: socketPath
@@ -86,30 +85,6 @@ extension SectionReader {
             return nil
         }
         return name
-    }
-
-    /// This version's link is neither authenticated nor encrypted; whoever uses it must have said that he knows.
-    fileprivate func checkSecurity() {
-        let isInsecure = boolean("insecure")
-        if isSet("key-file") {
-            _ = string("key-file")
-            let text = "key-file: this version cannot encrypt the sync link. Remove the key, and write insecure = true"
-            problem("key-file", text + " if the link is a network that only the routers can reach")
-        } else if isInsecure == false || !isSet("insecure") {
-            let text = "[sync] needs insecure = true: this version neither encrypts nor authenticates the sync link,"
-            problem("insecure", text + " so it must be a network that only the routers can reach")
-        }
-    }
-
-    fileprivate func singleLink() -> SyncLinkSettings? {
-        let links = sections("link")
-        if !isSet("link") {
-            problem("link", "a [[sync.link]] section is missing: it says how the peers are reached")
-        }
-        for link in links?.dropFirst() ?? [] {
-            link.problem("transport", "this version uses one sync link: remove the second [[sync.link]]")
-        }
-        return links?.map { $0.link() }.first ?? nil
     }
 
     fileprivate func kernelSettings() -> KernelSettings {

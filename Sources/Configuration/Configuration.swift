@@ -8,8 +8,8 @@ internal import SystemIO
 public struct Configuration: Equatable, Sendable {
     /// This node's name in the peers' status (`[node] name`); the host name if not set.
     public var nodeName: String
-    /// The link to the peers (`[[sync.link]]`).
-    public var syncLink: SyncLinkSettings
+    /// The links to the peers and what protects them (`[sync]`).
+    public var sync: SyncSettings
     /// How the kernel's events are received (`[kernel]`).
     public var kernel: KernelSettings
     /// Which flows are replicated (`[replicate]`).
@@ -40,34 +40,6 @@ public struct Configuration: Equatable, Sendable {
         guard let bytes = try? SystemFile.read("/proc/sys/kernel/hostname") else { return nil }
         return String(decoding: bytes.prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self)
     }
-}
-
-/// How one sync link reaches the peers.
-public struct SyncLinkSettings: Equatable, Sendable {
-    /// The ways to send to the peers.
-    public enum Transport: Equatable, Sendable {
-        /// UDP to a group that all nodes join.
-        case multicast(group: HostAddress)
-        /// UDP from an address of this node to each peer.
-        case udp(local: HostAddress, peers: [HostAddress])
-    }
-
-    /// How the peers are reached.
-    public var transport: Transport
-    /// The interface the link is bound to.
-    public var interface: String
-    /// The UDP port, the same on all nodes.
-    public var port: UInt16
-
-    /// A link of its parts.
-    public init(transport: Transport, interface: String, port: UInt16) {
-        self.transport = transport
-        self.interface = interface
-        self.port = port
-    }
-
-    /// The port when none is set: the one conntrackd's examples use, so that firewalls know it already.
-    public static let standardPort: UInt16 = 3780
 }
 
 /// How the kernel's events are received.

@@ -87,9 +87,20 @@ final class SectionReader {
     /// Whether the file has the key, of whatever type.
     func isSet(_ key: String) -> Bool { table?.nodes[key] != nil }
 
+    /// The line that begins the section; nil if the file has none.
+    var line: Int? { table?.line }
+
+    /// The line of the key; nil if it is not set.
+    func line(of key: String) -> Int? { table?.nodes[key]?.line }
+
+    /// Notes a problem with the section as a whole.
+    func problem(_ text: String) {
+        report.add(line: table?.line, text)
+    }
+
     /// Notes a problem with the value of `key`; with the whole section if it has no such key.
     func problem(_ key: String, _ text: String) {
-        report.add(line: table?.nodes[key]?.line ?? (path.isEmpty ? nil : table?.line), text)
+        report.add(line: line(of: key) ?? (path.isEmpty ? nil : table?.line), text)
     }
 
     /// Notes a problem with a line, such as a list's element.

@@ -17,6 +17,21 @@ struct ConfigurationErrorTests {
         #expect(problems(of: Slip.udp + "local = \"10.0.0.1\"\npeers = [\"10.0.0.2\"]") == [])
     }
 
+    @Test("Links that only look alike go together")
+    func similarLinks() {
+        let multicast = "[[sync.link]]\ntransport = \"multicast\"\ninterface = \"eth2\"\ngroup = \"225.0.0.51\"\n"
+        #expect(problems(of: Slip.base + multicast) == [])
+        #expect(problems(of: Slip.base + multicast.replacing(".51", with: ".50") + "port = 3781") == [])
+        #expect(problems(of: Slip.base + multicast.replacing("eth2", with: "eth3").replacing(".51", with: ".50")) == [])
+        let udp =
+            "[[sync.link]]\ntransport = \"udp\"\ninterface = \"eth2\"\nlocal = \"10.0.0.1\"\npeers = [\"10.0.0.2\"]\n"
+        #expect(problems(of: Slip.base + udp + udp.replacing("udp", with: "tcp")) == [])
+        #expect(problems(of: Slip.base + udp + udp.replacing("10.0.0.1", with: "10.0.0.3")) == [])
+        // The problem of a link does not hide that of the next one.
+        let broken = udp.replacing("eth2", with: "") + udp.replacing("10.0.0.1", with: "10.0.0.2")
+        #expect(problems(of: Slip.base + broken).map { $0.prefix(10) } == ["f.toml:9: ", "f.toml:16:"])
+    }
+
     @Test("A line of broken UTF-8 is named")
     func brokenUTF8() {
         let bytes = Array("# Gr\u{fc}\u{df}e\n[node]\nname = \"".utf8) + [0xff, 0x22]
@@ -52,7 +67,7 @@ struct ConfigurationErrorTests {
     func empty() {
         #expect(
             problems(of: "").map { $0.prefix(40) } == [
-                "f.toml: [sync] needs insecure = true: th", "f.toml: a [[sync.link]] section is missi",
+                "f.toml: [sync] needs key-file = \"/etc/fl", "f.toml: a [[sync.link]] section is missi",
             ]
         )
     }

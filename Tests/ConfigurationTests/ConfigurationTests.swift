@@ -10,9 +10,10 @@ struct ConfigurationTests {
     func defaults() throws {
         let configuration = try parse(minimalText)
         #expect(configuration.nodeName == "router")
-        #expect(configuration.syncLink.interface == "eth2")
-        #expect(configuration.syncLink.port == 3780)
-        #expect(try configuration.syncLink.transport == .multicast(group: HostAddress(parsing: "225.0.0.50")))
+        #expect(configuration.sync.security == .insecure)
+        #expect(configuration.sync.mode == .reliable)
+        let transport = SyncLinkSettings.Transport.multicast(group: try HostAddress(parsing: "225.0.0.50"))
+        #expect(configuration.sync.links == [SyncLinkSettings(transport: transport, interface: "eth2", port: 3780)])
         #expect(configuration.kernel.eventBufferByteCount == 8 << 20)
         #expect(configuration.kernel.eventBufferByteCountMax == 64 << 20)
         #expect(configuration.replicate.protocols.numbers == [1, 6, 17, 33, 47, 58, 132, 136])
@@ -27,13 +28,24 @@ struct ConfigurationTests {
             [node]
             name = "r1"
             [sync]
-            insecure = true
+            key-file = "/etc/flowsync/other.key"
+            mode = "best-effort"
             [[sync.link]]
             transport = "udp"
             interface = "bond0.100"
             local = "2001:db8::1"
             peers = ["2001:db8::2", "2001:db8::3"]
             port = 65535
+            [[sync.link]]
+            transport = "tcp"
+            interface = "eth3"
+            local = "10.0.0.1"
+            peers = ["10.0.0.2"]
+            port = 3781
+            [[sync.link]]
+            transport = "multicast"
+            interface = "eth2"
+            group = "ff02::50"
             [kernel]
             event-buffer = "64 KiB"
             event-buffer-max = "1GiB"
@@ -45,10 +57,24 @@ struct ConfigurationTests {
             """
         )
         #expect(configuration.nodeName == "r1")
-        let peers = [try HostAddress(parsing: "2001:db8::2"), try HostAddress(parsing: "2001:db8::3")]
-        let transport = SyncLinkSettings.Transport.udp(local: try HostAddress(parsing: "2001:db8::1"), peers: peers)
-        let link = SyncLinkSettings(transport: transport, interface: "bond0.100", port: 65_535)
-        #expect(configuration.syncLink == link)
+        #expect(configuration.sync.security == .sealed(keyFile: "/etc/flowsync/other.key"))
+        #expect(configuration.sync.mode == .bestEffort)
+        let udp = SyncLinkSettings.Transport.udp(
+            local: try HostAddress(parsing: "2001:db8::1"),
+            peers: [try HostAddress(parsing: "2001:db8::2"), try HostAddress(parsing: "2001:db8::3")]
+        )
+        let tcp = SyncLinkSettings.Transport.tcp(
+            local: try HostAddress(parsing: "10.0.0.1"),
+            peers: [try HostAddress(parsing: "10.0.0.2")]
+        )
+        let multicast = SyncLinkSettings.Transport.multicast(group: try HostAddress(parsing: "ff02::50"))
+        #expect(
+            configuration.sync.links == [
+                SyncLinkSettings(transport: udp, interface: "bond0.100", port: 65_535),
+                SyncLinkSettings(transport: tcp, interface: "eth3", port: 3781),
+                SyncLinkSettings(transport: multicast, interface: "eth2", port: 3780),
+            ]
+        )
         #expect(configuration.kernel.eventBufferByteCount == 65_536)
         #expect(configuration.kernel.eventBufferByteCountMax == 1 << 30)
         #expect(configuration.replicate.protocols == ProtocolSet([6, 58]))
@@ -74,6 +100,14 @@ struct ConfigurationTests {
                '::1/128', ]\r\n
             """
         #expect(try parse(dotted) == parse(minimalText))
+    }
+
+    @Test("insecure = false beside a key file says nothing new")
+    func notInsecure() throws {
+        let sealed = minimalText.replacing("insecure = true", with: "key-file = \"/k\"\nmode = \"reliable\"")
+        let configuration = try parse(sealed)
+        #expect(configuration.sync.security == .sealed(keyFile: "/k"))
+        #expect(try parse(sealed.replacing("key-file", with: "insecure = false\nkey-file")) == configuration)
     }
 
     @Test("A large event-buffer alone lifts the limit it may grow to")

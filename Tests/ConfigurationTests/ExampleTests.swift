@@ -20,7 +20,7 @@ struct ExampleTests {
     @Test("What it comments out as a default is the default, and all keys are shown")
     func showsDefaults() throws {
         let text = try example()
-        // The udp link is an alternative, not a default.
+        // The udp and tcp links are alternatives, not defaults.
         let alternative = try #require(text.firstRange(of: "# [[sync.link]]"))
         let kernel = try #require(text.firstRange(of: "[kernel]"))
         let withoutAlternative = text[..<alternative.lowerBound] + text[kernel.lowerBound...]
@@ -32,17 +32,24 @@ struct ExampleTests {
         #expect(configuration.nodeName == "r1")
         configuration.nodeName = "router"
         #expect(try configuration == parse(text))
-        for key in ["name", "port", "event-buffer", "event-buffer-max", "protocols", "ignore-addresses", "socket"] {
+        let keys = [
+            "name", "key-file", "mode", "port", "event-buffer", "event-buffer-max", "protocols", "ignore-addresses",
+            "socket",
+        ]
+        for key in keys {
             #expect(shown.contains { $0.hasPrefix("\(key) = ") }, "\(key)")
         }
     }
 
-    @Test("The udp link it shows is valid, too")
-    func alternative() throws {
+    @Test("The links it comments out are valid, too, beside the first one and in its place")
+    func otherLinks() throws {
         let text = try example()
         let start = try #require(text.firstRange(of: "# [[sync.link]]"))
         let kernel = try #require(text.firstRange(of: "[kernel]"))
         let lines = text[start.lowerBound..<kernel.lowerBound].split(separator: "\n").map { $0.dropFirst(2) }
-        #expect(problems(of: "[sync]\ninsecure = true\n" + lines.joined(separator: "\n")) == [])
+        let others = lines.joined(separator: "\n") + "\n"
+        let beside = try parse(text[..<start.lowerBound] + others + text[kernel.lowerBound...]).sync.links
+        #expect(beside.count == 3)
+        #expect(try parse("[sync]\ninsecure = true\n" + others).sync.links == Array(beside.dropFirst()))
     }
 }

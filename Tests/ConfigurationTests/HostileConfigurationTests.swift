@@ -11,7 +11,13 @@ struct HostileConfigurationTests {
         [node]
         name = "r1"
         [sync]
-        insecure = true
+        key-file = "/etc/flowsync/sync.key"
+        mode = "best-effort"
+        [[sync.link]]
+        transport = "tcp"
+        interface = 'eth2'
+        local = "192.168.100.1"
+        peers = ["192.168.100.2", "192.168.100.3"]
         [[sync.link]]
         transport = "udp"
         interface = 'eth2'
@@ -27,6 +33,20 @@ struct HostileConfigurationTests {
         [control]
         socket = "/run/flowsync/control.sock"
         """,
+        """
+        sync.key-file = "/etc/flowsync/sync.key"
+        sync.mode = "best-effort"
+        [[sync.link]]
+        transport = "tcp"
+        interface = "eth2"
+        local = "10.0.0.1"
+        peers = ["10.0.0.2"]
+        [[sync.link]]
+        transport = "tcp"
+        interface = "eth3"
+        local = "10.0.0.1"
+        peers = ["10.0.0.2"]
+        """,
         "sync = { insecure = true, link = [ { transport = \"multicast\", interface = 'e', group = \"ff02::1\" } ] }",
     ]
 
@@ -35,7 +55,8 @@ struct HostileConfigurationTests {
         "[[", "]]", "[", "]", "{", "}", "=", ".", ",", "\"", "'", "\"\"\"", "'''", "\\", "\\u0000", "\\U0010FFFF", "#",
         "\n",
         "\r\n", "\r", "\t", " ", "\u{0}", "\u{7f}", "\u{feff}", "é", "1", "-0", "0x", "1e999", "nan", "inf", "true",
-        "1979-05-27", "07:32:00Z", "9223372036854775808", "sync", "sync.link", "link", "group", "\"\" = 1", "a.b.c = 1",
+        "1979-05-27", "07:32:00Z", "9223372036854775808", "sync", "sync.link", "link", "group", "mode", "key-file",
+        "\"\" = 1", "a.b.c = 1",
     ]
 
     private func expectAnswer(_ bytes: [UInt8]) -> Bool {

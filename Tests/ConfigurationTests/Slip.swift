@@ -14,10 +14,19 @@ struct Slip: CustomTestStringConvertible, Sendable {
 
 // The slips, by kind. Line numbers are those of the text: `base` has six lines, `udp` five.
 extension Slip {
-    static var all: [Slip] { [unknownNames, wrongTypes, outOfRange, contradictions, missing, noTOML].flatMap { $0 } }
+    static var all: [Slip] {
+        [unknownNames, wrongTypes, outOfRange, contradictions, syncContradictions, missing, noTOML].flatMap { $0 }
+    }
 
     /// Lines 1…6 of what follows in the slips.
     static let base = minimalText + "\n"
+
+    /// The same without headers; it begins on line 2 of what is put before it.
+    static let dottedBase = """
+        sync.insecure = true
+        sync.link = [ { transport = "multicast", interface = "eth2", group = "225.0.0.50" } ]
+
+        """
 
     static let udp = """
         [sync]
@@ -28,7 +37,9 @@ extension Slip {
 
         """
 
-    static let security = "neither encrypts nor authenticates the sync link,"
+    static let keyRule =
+        "needs key-file = \"/etc/flowsync/sync.key\", a key made once by `flowsync keygen` and copied to all nodes."
+        + " Or write insecure = true, if only the routers can reach the sync link"
     static let protocolNames = "tcp, udp, icmp, icmpv6, sctp, gre, dccp, udplite"
 
     static let unknownNames = [
@@ -62,12 +73,21 @@ extension Slip {
             "f.toml:10: unknown protocol \"upd\"; did you mean \"udp\"? Allowed: \(protocolNames)."
         ),
         Slip(
-            base.replacing("multicast", with: "tcp"),
-            "f.toml:4: unknown transport \"tcp\". Allowed: multicast, udp."
+            base.replacing("multicast", with: "sctp"),
+            "f.toml:4: unknown transport \"sctp\". Allowed: multicast, udp, tcp."
         ),
         Slip(
             base.replacing("multicast", with: "multikast"),
-            "f.toml:4: unknown transport \"multikast\"; did you mean \"multicast\"? Allowed: multicast, udp."
+            "f.toml:4: unknown transport \"multikast\"; did you mean \"multicast\"? Allowed: multicast, udp, tcp."
+        ),
+        Slip(
+            "sync.mode = \"besteffort\"\n" + dottedBase,
+            "f.toml:1: unknown mode \"besteffort\"; did you mean \"best-effort\"? Allowed: reliable, best-effort."
+        ),
+        Slip(
+            "sync.keyfile = \"/k\"\n" + dottedBase,
+            "f.toml:1: unknown key \"keyfile\" in [sync]; did you mean \"key-file\"?"
+                + " Allowed: key-file, insecure, mode, link."
         ),
     ]
 
@@ -78,6 +98,11 @@ extension Slip {
         Slip(
             base + "port = 3780.0",
             "f.toml:7: a value was expected (\"text\", an integer, true, false, [list] or {table}), not \"3780.0\""
+        ),
+        Slip("sync.mode = true\n" + dottedBase, "f.toml:1: mode must be a string, not a boolean"),
+        Slip(
+            base.replacing("insecure = true", with: "key-file = [\"/k\"]"),
+            "f.toml:2: key-file must be a string, not a list"
         ),
         Slip(base.replacing("= true", with: "= \"true\""), "f.toml:2: insecure must be true or false, not a string"),
         Slip(
@@ -158,7 +183,7 @@ extension Slip {
         ),
         Slip(
             base + "local = \"2001:db8::1\"",
-            "f.toml:7: local belongs to transport = \"udp\"; a multicast link has group only"
+            "f.toml:7: local belongs to transport = \"udp\" or \"tcp\"; a multicast link has group only"
         ),
         Slip(
             base.replacing("group = \"225.0.0.50\"\n", with: ""),
@@ -204,35 +229,16 @@ extension Slip {
             base + "[kernel]\nevent-buffer-max = \"4 MiB\"",
             "f.toml:8: event-buffer-max is smaller than event-buffer, which is \"8 MiB\" if not set"
         ),
-        Slip(
-            base + "[[sync.link]]\ntransport = \"multicast\"\ninterface = \"eth3\"\ngroup = \"225.0.0.51\"",
-            "f.toml:8: this version uses one sync link: remove the second [[sync.link]]"
-        ),
     ]
 
     static let missing = [
-        Slip(
-            base.replacing("= true", with: "= false"),
-            "f.toml:2: [sync] needs insecure = true: this version \(security)"
-                + " so it must be a network that only the routers can reach"
-        ),
-        Slip(
-            base.replacing("insecure = true", with: ""),
-            "f.toml:1: [sync] needs insecure = true: this version \(security)"
-                + " so it must be a network that only the routers can reach"
-        ),
-        Slip(
-            base.replacing("insecure = true", with: "key-file = \"/etc/flowsync/sync.key\""),
-            "f.toml:2: key-file: this version cannot encrypt the sync link. Remove the key, and write insecure = true"
-                + " if the link is a network that only the routers can reach"
-        ),
         Slip(
             "[sync]\ninsecure = true",
             "f.toml:1: a [[sync.link]] section is missing: it says how the peers are reached"
         ),
         Slip(
             base.replacing("transport = \"multicast\"", with: ""),
-            "f.toml:3: [[sync.link]] needs transport. Allowed: multicast, udp."
+            "f.toml:3: [[sync.link]] needs transport. Allowed: multicast, udp, tcp."
         ),
         Slip(
             base.replacing("interface = \"eth2\"", with: ""),
