@@ -39,3 +39,15 @@ public struct SeededRandom: RandomNumberGenerator, Sendable {
         return mixed ^ mixed >> 31
     }
 }
+
+extension Double {
+    /// The number with so many digits after the point.
+    public func text(_ digits: Int) -> String {
+        let scale = (0..<digits).reduce(1.0) { product, _ in product * 10 }
+        let whole = Int((self * scale).rounded())
+        let fraction = String(abs(whole) % Int(scale))
+        guard digits > 0 else { return "\(whole)" }
+        let sign = whole < 0 ? "-" : ""
+        return "\(sign)\(abs(whole) / Int(scale)).\(String(repeating: "0", count: digits - fraction.count))\(fraction)"
+    }
+}

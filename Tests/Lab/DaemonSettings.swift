@@ -1,3 +1,5 @@
+internal import Glibc
+
 /// The kinds of sync link that the daemons can use.
 public enum SyncTransport: String, CaseIterable, Sendable {
     /// An IPv4 multicast group.
@@ -8,28 +10,72 @@ public enum SyncTransport: String, CaseIterable, Sendable {
     case unicastIPv4 = "UDP over IPv4"
     /// UDP from IPv6 address to IPv6 address.
     case unicastIPv6 = "UDP over IPv6"
+    /// TCP connections between IPv4 addresses.
+    case tcpIPv4 = "TCP over IPv4"
+    /// TCP connections between IPv6 addresses.
+    case tcpIPv6 = "TCP over IPv6"
+}
 
-    fileprivate func lines(_ router: LabNode) -> String {
-        func unicast(_ addresses: [LabNode: String]) -> String {
-            """
-            transport = "udp"
-            local = "\(addresses[router, default: ""])"
-            peers = ["\(addresses[router.otherRouter, default: ""])"]
-            """
+/// One sync link of a daemon: a transport over one of the lab's sync networks.
+public struct LabLink: Sendable, CustomStringConvertible {
+    /// How it carries datagrams.
+    public var transport: SyncTransport
+    /// Over which network.
+    public var network: SyncNetwork
+
+    /// A link of its parts.
+    public init(_ transport: SyncTransport, over network: SyncNetwork = .sync) {
+        self.transport = transport
+        self.network = network
+    }
+
+    /// "UDP over IPv4 in sync2".
+    public var description: String { "\(transport.rawValue) in \(network)" }
+
+    /// The section of the configuration file.
+    fileprivate func section(of router: LabNode, among routers: [LabNode]) -> String {
+        func addressed(_ transport: String, _ address: (LabNode) -> String) -> String {
+            let peers = routers.filter { $0 != router }.map { "\"\(address($0))\"" }.joined(separator: ", ")
+            return "transport = \"\(transport)\"\nlocal = \"\(address(router))\"\npeers = [\(peers)]"
         }
-        return switch self {
-        case .multicastIPv4: "transport = \"multicast\"\ngroup = \"225.0.0.50\""
-        case .multicastIPv6: "transport = \"multicast\"\ngroup = \"ff12::3780\""
-        case .unicastIPv4: unicast(LabAddress.sync)
-        case .unicastIPv6: unicast(LabAddress.syncIPv6)
-        }
+        func version4(_ node: LabNode) -> String { LabAddress.sync(node, on: network) }
+        func version6(_ node: LabNode) -> String { LabAddress.syncIPv6(node, on: network) }
+        let lines =
+            switch transport {
+            case .multicastIPv4: "transport = \"multicast\"\ngroup = \"225.0.0.50\""
+            case .multicastIPv6: "transport = \"multicast\"\ngroup = \"ff12::3780\""
+            case .unicastIPv4: addressed("udp", version4)
+            case .unicastIPv6: addressed("udp", version6)
+            case .tcpIPv4: addressed("tcp", version4)
+            case .tcpIPv6: addressed("tcp", version6)
+            }
+        return "[[sync.link]]\ninterface = \"\(network)\"\nport = \(LabAddress.syncPort)\n\(lines)\n"
     }
 }
 
 /// What differs between the daemons of the lab.
 public struct DaemonSettings: Sendable {
-    /// The sync link.
-    public var transport: SyncTransport
+    /// What protects the sync links.
+    public enum Security: Sendable {
+        /// Nothing.
+        case insecure
+        /// A key file that the lab writes.
+        case sealed
+    }
+
+    /// The sync links.
+    public var links: [LabLink]
+    /// What protects them; `FLOWSYNC_LAB_INSECURE` set in the lab's environment makes the sealed ones insecure, which
+    /// tells a fault of the seal from one of the protocol.
+    public var security = getenv("FLOWSYNC_LAB_INSECURE") == nil ? Security.sealed : .insecure
+    /// Whether nothing is acknowledged.
+    public var isBestEffort = false
+    /// The node's name; nil is the router's.
+    public var nodeName: String?
+    /// The replicated protocols.
+    public var protocols = ["tcp", "udp", "icmp", "icmpv6", "sctp", "gre", "dccp", "udplite"]
+    /// Whether the daemon has the hidden `debug` commands (`FLOWSYNC_DEBUG=1`).
+    public var hasDebugHooks = false
     /// The event buffer at start.
     public var eventBuffer = "8 MiB"
     /// The event buffer's limit.
@@ -37,31 +83,38 @@ public struct DaemonSettings: Sendable {
     /// Lines appended to the configuration file, for what a single test needs.
     public var extraLines = ""
 
-    /// Settings that differ by the transport alone.
+    /// Settings with one link over the first sync network.
     public init(transport: SyncTransport = .multicastIPv4) {
-        self.transport = transport
+        links = [LabLink(transport)]
+    }
+
+    /// Settings with these links; the first one carries the load while it is healthy.
+    public init(links: [LabLink]) {
+        self.links = links
     }
 
     /// The configuration file of a router's daemon.
-    public func configuration(for router: LabNode, socketPath: String) -> String {
+    public func configuration(
+        for router: LabNode,
+        socketPath: String,
+        keyFilePath: String = "/etc/flowsync/sync.key",
+        among routers: [LabNode] = [.r1, .r2]
+    ) -> String {
         """
         [node]
-        name = "\(router.rawValue)"
+        name = "\(nodeName ?? router.rawValue)"
 
         [sync]
-        insecure = true
+        \(security == .sealed ? "key-file = \"\(keyFilePath)\"" : "insecure = true")
+        \(isBestEffort ? "mode = \"best-effort\"" : "")
 
-        [[sync.link]]
-        interface = "sync"
-        port = 3780
-        \(transport.lines(router))
-
+        \(links.map { $0.section(of: router, among: routers) }.joined(separator: "\n"))
         [kernel]
         event-buffer = "\(eventBuffer)"
         event-buffer-max = "\(eventBufferMax)"
 
         [replicate]
-        protocols = ["tcp", "udp", "icmp", "icmpv6", "sctp", "gre", "dccp", "udplite"]
+        protocols = [\(protocols.map { "\"\($0)\"" }.joined(separator: ", "))]
         ignore-addresses = ["127.0.0.0/8", "::1/128"]
 
         [control]

@@ -76,9 +76,23 @@ public final class FlowInjector {
         return flow
     }
 
+    /// Bytes of the flow's record, as caches hold it and links carry it.
+    public static func recordByteCount(_ number: Int) -> Int { EncodedFlowRecord(flow(number)).byteCount }
+
+    /// The source and destination port of the flow's original tuple, for a command line.
+    public static func ports(_ number: Int) -> (source: Int, destination: Int) {
+        let key = flow(number).original.key
+        return (Int(key.sourcePort), Int(key.destinationPort))
+    }
+
     /// Creates or changes flows.
     public func write(_ numbers: some Collection<Int>, generation: Int = 0) throws {
         try perform(.create, numbers.map { Self.flow($0, generation: generation) })
+    }
+
+    /// Creates or changes flows, each to a generation of its own, in this order.
+    func write(_ flows: [(number: Int, generation: Int)]) throws {
+        try perform(.create, flows.map { Self.flow($0.number, generation: $0.generation) })
     }
 
     /// Deletes flows.

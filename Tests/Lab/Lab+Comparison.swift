@@ -21,12 +21,29 @@ extension Lab {
         FlowSnapshot("external cache of \(router)", parsing: try cacheDump(of: router, "external"))
     }
 
-    /// Waits until the kernel's table and the internal cache of a router and the external cache of the other one are
-    /// equal, and returns how many flows they hold.
+    /// What a wait for equal tables found.
+    public struct Equality: Sendable {
+        /// How many flows each of the tables holds.
+        public let flowCount: Int
+        /// When the lists were taken that turned out equal, from the beginning of the wait.
+        public let seconds: Double
+
+        /// "20000 flows equal after 0.31 s".
+        public var text: String { "\(flowCount) flows equal after \(seconds.text(2)) s" }
+    }
+
+    /// Waits until the kernel's table and the internal cache of a router and the external caches of all others whose
+    /// daemons run are equal, and returns how many flows they hold.
+    @discardableResult
+    public func waitUntilEqual(primary: LabNode = .r1, within seconds: Double) throws(LabError) -> Int {
+        try equality(primary: primary, within: seconds).flowCount
+    }
+
+    /// Like `waitUntilEqual`; says also how long it took.
     ///
     /// The lists are taken within the given time; comparing them may take longer.
     @discardableResult
-    public func waitUntilEqual(primary: LabNode = .r1, within seconds: Double) throws(LabError) -> Int {
+    public func equality(primary: LabNode = .r1, within seconds: Double) throws(LabError) -> Equality {
         let start = Clock.seconds
         let deadline = start + seconds
         var rounds: [String] = []
@@ -34,7 +51,9 @@ extension Lab {
             try waitUntilCountsAgree(primary: primary, until: deadline)
             let taken = Clock.seconds
             let differences = try differencesNow(primary: primary)
-            if differences.isEmpty { return try status(of: primary).caches.internalFlowCount }
+            if differences.isEmpty {
+                return Equality(flowCount: try status(of: primary).caches.internalFlowCount, seconds: taken - start)
+            }
             rounds.append("lists taken after \(Int((taken - start) * 1_000)) ms:\n\(differences)")
             if taken >= deadline { break }
             Clock.sleep(seconds: min(0.2, max(0, deadline - Clock.seconds)))
@@ -45,28 +64,31 @@ extension Lab {
             the tables are not equal within \(seconds) s; \(rounds.count) comparisons, the last one:
             \(rounds.last ?? "")
             \(later.isEmpty ? "they are equal now, too late" : "and they are not equal now either:\n" + later)
-            \(summary(of: primary))
-            \(summary(of: primary.otherRouter))
+            \(runningRouters.map { summary(of: $0) }.joined(separator: "\n"))
             \(daemonLogs)
             """
         )
     }
 
-    /// The differences between kernel, internal cache and the peer's external cache at this moment, in words.
+    /// The routers that hold copies of a router's flows: all others whose daemons run.
+    private func peers(of primary: LabNode) -> [LabNode] { runningRouters.filter { $0 != primary } }
+
+    /// The differences between kernel, internal cache and the others' external caches at this moment, in words.
     ///
     /// The lists go to files and another process compares them: that one may be a release build, which is twenty times
     /// faster than the tests.
     public func differencesNow(primary: LabNode) throws(LabError) -> String {
         let command = try LabPrograms.command()
-        let peer = primary.otherRouter
         func dump(_ cache: String, of router: LabNode) -> [String] {
             [command, "dump", cache, "--socket", "\(directory)/\(router).sock"]
         }
-        let commands: [(String, LabNode, [String])] = [
+        var commands: [(String, LabNode, [String])] = [
             ("kernel-of-\(primary)", primary, ["bash", "-c", "conntrack -L -f ipv4 && conntrack -L -f ipv6"]),
             ("internal-cache-of-\(primary)", primary, dump("internal", of: primary)),
-            ("external-cache-of-\(peer)", peer, dump("external", of: peer)),
         ]
+        for peer in peers(of: primary) {
+            commands.append(("external-cache-of-\(peer)", peer, dump("external", of: peer)))
+        }
         // At the same time, so that the lists are as close to one moment as they can be.
         var dumps: [(path: String, process: ChildProcess)] = []
         for (label, router, arguments) in commands {
@@ -96,10 +118,13 @@ extension Lab {
     private func waitUntilCountsAgree(primary: LabNode, until deadline: Double) throws(LabError) {
         while Clock.seconds < deadline {
             let here = try status(of: primary)
-            let there = try status(of: primary.otherRouter)
             let count = here.caches.internalFlowCount
             // The kernel's table has a few flows more: those that are not replicated.
-            if there.caches.externalFlowCount == count, count...count + 20 ~= here.kernel.tableCount { return }
+            var areEqual = here.isSynchronised && count...count + 20 ~= here.kernel.tableCount
+            for peer in peers(of: primary) where areEqual {
+                areEqual = try status(of: peer).caches.externalFlowCount == count
+            }
+            if areEqual { return }
             Clock.sleep(seconds: 0.1)
         }
     }

@@ -36,17 +36,21 @@ extension Lab {
 
     /// Takes all links of a router down: what the others see when it loses power.
     public func cutLinks(of router: LabNode) throws(LabError) {
-        try ip(on: router, ["lan", "wan", "sync"].map { "link set \($0) down" })
+        try ip(on: router, interfaces(of: router).map { "link set \($0) down" })
     }
 
     /// Brings the links of a router up again.
     public func restoreLinks(of router: LabNode) throws(LabError) {
-        try ip(on: router, ["lan", "wan", "sync"].map { "link set \($0) up" })
+        try ip(on: router, interfaces(of: router).map { "link set \($0) up" })
     }
 
-    /// Drops a share of the sync datagrams that arrive at both routers; 0 ends it.
+    private func interfaces(of router: LabNode) -> [String] {
+        (router.isOfPair ? ["lan", "wan"] : []) + syncNetworks.map(\.rawValue)
+    }
+
+    /// Drops a share of the sync datagrams that arrive at each router by the first sync network; 0 ends it.
     public func loseSyncDatagrams(percent: Int) throws(LabError) {
-        for router in [LabNode.r1, .r2] {
+        for router in routers {
             try nft(
                 on: router,
                 """

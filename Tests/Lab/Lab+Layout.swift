@@ -2,23 +2,24 @@
 extension Lab {
     /// Builds everything; the floating addresses are on r1 afterwards.
     func layOut() throws(LabError) {
-        for node in LabNode.allCases { try runChecked(["ip", "netns", "add", namespace(node)]) }
+        for node in [.client, .server, .fabric] + routers { try runChecked(["ip", "netns", "add", namespace(node)]) }
         try ip(
             on: .fabric,
-            ["lan", "wan", "sync"].map {
+            (["lan", "wan"] + syncNetworks.map(\.rawValue)).map {
                 // No snooping: without a querier it would forget the sync group's members after some minutes.
                 "link add \($0) up type bridge stp_state 0 forward_delay 0 mcast_snooping 0"
             }
         )
         try plug(.client, into: "lan")
         try plug(.server, into: "wan")
-        for router in [LabNode.r1, .r2] {
-            for network in ["lan", "wan", "sync"] { try plug(router, into: network) }
+        for router in routers {
+            if router.isOfPair { for network in ["lan", "wan"] { try plug(router, into: network) } }
+            for network in syncNetworks { try plug(router, into: network.rawValue) }
         }
-        for node in [LabNode.client, .server, .r1, .r2] { try sysctl(on: node, commonSettings) }
-        for router in [LabNode.r1, .r2] { try sysctl(on: router, routerSettings) }
+        for node in [.client, .server] + routers { try sysctl(on: node, commonSettings) }
+        for router in routers { try sysctl(on: router, routerSettings) }
         try addAddresses()
-        for router in [LabNode.r1, .r2] { try nft(on: router, routerRules) }
+        for router in routers { try nft(on: router, routerRules) }
     }
 
     /// Connects a machine to a switch; its interface is called like the switch.
@@ -37,17 +38,25 @@ extension Lab {
         try ip(on: .fabric, ["link del \(node.rawValue)-\(network)"])
     }
 
-    /// Brings a router's sync interface up with its addresses; for one that was plugged in later.
+    /// Brings a router's first sync interface up with its addresses; for one that was plugged in later.
     public func configureSync(on router: LabNode) throws(LabError) {
-        try ip(on: router, syncLines(router))
+        try ip(on: router, syncLines(router, .sync))
     }
 
-    private func syncLines(_ router: LabNode) -> [String] {
+    private func syncLines(_ node: LabNode, _ network: SyncNetwork) -> [String] {
         [
-            "link set sync up",
-            "addr add \(LabAddress.sync[router, default: ""])/24 dev sync",
-            "addr add \(LabAddress.syncIPv6[router, default: ""])/64 dev sync nodad",
+            "link set \(network) up",
+            "addr add \(LabAddress.sync(node, on: network))/24 dev \(network)",
+            "addr add \(LabAddress.syncIPv6(node, on: network))/64 dev \(network) nodad",
         ]
+    }
+
+    /// Connects a machine that is none of the routers to the first sync network.
+    public func addIntruder() throws(LabError) {
+        try runChecked(["ip", "netns", "add", namespace(.intruder)])
+        try plug(.intruder, into: "sync")
+        try sysctl(on: .intruder, commonSettings)
+        try ip(on: .intruder, ["link set lo up"] + syncLines(.intruder, .sync))
     }
 
     private var commonSettings: [String] {
@@ -94,16 +103,19 @@ extension Lab {
                 "route add default via \(LabAddress.floatingWANIPv6)",
             ]
         )
+        for router in routers {
+            try ip(on: router, ["link set lo up"] + syncNetworks.flatMap { syncLines(router, $0) })
+        }
         for router in [LabNode.r1, .r2] {
             try ip(
                 on: router,
                 [
-                    "link set lo up", "link set lan up", "link set wan up",
+                    "link set lan up", "link set wan up",
                     "addr add 10.10.0.\(router.hostNumber)/16 dev lan",
                     "addr add fd10::\(router.hostNumber)/64 dev lan nodad",
                     "addr add 10.20.0.\(router.hostNumber)/16 dev wan",
                     "addr add fd20::\(router.hostNumber)/64 dev wan nodad",
-                ] + syncLines(router)
+                ]
             )
         }
         try ip(on: .r1, floatingLines("add"))
@@ -124,8 +136,8 @@ extension Lab {
     private var routerRules: String {
         """
         table inet lab {
-            chain sync_in { type filter hook prerouting priority raw; iifname "sync" notrack; }
-            chain sync_out { type filter hook output priority raw; oifname "sync" notrack; }
+            chain sync_in { type filter hook prerouting priority raw; iifname "sync*" notrack; }
+            chain sync_out { type filter hook output priority raw; oifname "sync*" notrack; }
             chain input {
                 type filter hook input priority filter;
                 ct state invalid drop

@@ -1,6 +1,6 @@
 internal import Glibc
 
-/// Two routers, a client, a server and the networks between them, as network namespaces of this machine's kernel.
+/// Routers, a client, a server and the networks between them, as network namespaces of this machine's kernel.
 ///
 /// Everything carries the name of this process, so that several labs, also of other processes, live side by side. A lab
 /// takes down what it built in `close()` or when it is released; what a killed process left, the next lab sweeps away.
@@ -10,16 +10,31 @@ public final class Lab: @unchecked Sendable {
     public let name: String
     /// Configuration files, logs and control sockets; removed with the lab.
     public let directory: String
+    /// The routers, in order.
+    public let routers: [LabNode]
+    /// The sync networks, in order.
+    public let syncNetworks: [SyncNetwork]
+    /// The key in the key files of all daemons, unless a test sets others.
+    public let key = Lab.makeKey()
     /// The router that holds the floating addresses.
     public internal(set) var activeRouter: LabNode = .r1
     /// The running daemons.
     public internal(set) var daemons: [LabNode: LabDaemon] = [:]
+    /// The bad cables that were laid.
+    var cables: [String: Cable] = [:]
     /// Programs started by the lab, besides daemons, that are killed when it closes.
     private var children: [ChildProcess] = []
     private var isOpen = true
 
     /// Lays out a lab.
-    public init() throws(LabError) {
+    ///
+    /// - Parameters:
+    ///   - routerCount: 2…5; those after the second have no part in `lan` and `wan`.
+    ///   - linkCount: how many sync networks there are, 1…4.
+    public init(routerCount: Int = 2, linkCount: Int = 1) throws(LabError) {
+        precondition(2...5 ~= routerCount && 1...4 ~= linkCount, "\(routerCount) routers, \(linkCount) links")
+        routers = Array(LabNode.routers.prefix(routerCount))
+        syncNetworks = Array(SyncNetwork.allCases.prefix(linkCount))
         guard geteuid() == 0 else { throw LabError("the lab builds network namespaces and needs root") }
         try LabSweeper.sweep()
         name = LabSweeper.nextName()

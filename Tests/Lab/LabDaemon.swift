@@ -63,7 +63,10 @@ extension Lab {
         }
         let configurationPath = "\(directory)/\(router).toml"
         let socketPath = "\(directory)/\(router).sock"
-        try writeTextFile(configurationPath, settings.configuration(for: router, socketPath: socketPath))
+        try writeConfiguration(settings, of: router)
+        if settings.security == .sealed, access(keyFilePath(of: router), F_OK) != 0 { try setKeys([key], of: router) }
+        var environment = environment
+        if settings.hasDebugHooks { environment["FLOWSYNC_DEBUG"] = "1" }
         let logPath = "\(directory)/\(router).log"
         let process = try start(
             on: router,
@@ -83,27 +86,61 @@ extension Lab {
         return daemon
     }
 
-    /// Starts both daemons and waits until each says that it is in sync with the other.
+    /// Writes a router's configuration file; a running daemon uses it after `reload`.
+    public func writeConfiguration(_ settings: DaemonSettings, of router: LabNode) throws(LabError) {
+        let text = settings.configuration(
+            for: router,
+            socketPath: "\(directory)/\(router).sock",
+            keyFilePath: keyFilePath(of: router),
+            among: routers
+        )
+        try writeTextFile("\(directory)/\(router).toml", text)
+    }
+
+    /// Makes a daemon read its configuration and its key file again, and waits until it says that it has.
+    public func reload(_ router: LabNode) throws(LabError) {
+        guard let daemon = daemons[router] else { throw LabError("no daemon runs on \(router)") }
+        func reloadCount() throws(LabError) -> Int { try readTextFile(daemon.logPath).ranges(of: "reload: ").count }
+        let before = try reloadCount()
+        daemon.process.signal(SIGHUP)
+        let deadline = Clock.seconds + 5
+        while try reloadCount() == before {
+            guard Clock.seconds < deadline else {
+                throw LabError("flowsyncd on \(router) logs no reload 5 s after SIGHUP:\n\(daemon.logTail)")
+            }
+            Clock.sleep(seconds: 0.02)
+        }
+    }
+
+    /// Starts the first two daemons and waits until each says that it is in sync with the other.
     public func startPair(_ settings: DaemonSettings = DaemonSettings()) throws(LabError) {
-        try startDaemon(on: .r1, settings)
-        try startDaemon(on: .r2, settings)
+        try startDaemons(on: [.r1, .r2], settings)
+    }
+
+    /// Starts the daemons of these routers and waits until each says that it is in sync with all others.
+    public func startDaemons(on routers: [LabNode], _ settings: DaemonSettings = DaemonSettings()) throws(LabError) {
+        for router in routers { try startDaemon(on: router, settings) }
         try waitUntilSynchronised(within: 15)
     }
 
-    /// Waits until both daemons say that they are in sync.
+    /// Waits until all running daemons say that they are in sync with each other.
     public func waitUntilSynchronised(within seconds: Double) throws(LabError) {
         let deadline = Clock.seconds + seconds
+        let running = runningRouters
         while true {
-            let states = [try status(of: .r1), try status(of: .r2)]
-            if states.allSatisfy(\.isSynchronised) { return }
+            var states: [NodeStatus] = []
+            for router in running { states.append(try status(of: router)) }
+            if states.allSatisfy({ $0.isSynchronised && $0.peers.count >= running.count - 1 }) { return }
             guard Clock.seconds < deadline else {
-                throw LabError(
-                    "the pair is not in sync after \(seconds) s:\n\(states[0])\n\(states[1])\n\(daemonLogs)"
-                )
+                let texts = states.map { "\($0)" }.joined(separator: "\n")
+                throw LabError("\(running) are not in sync after \(seconds) s:\n\(texts)\n\(daemonLogs)")
             }
             Clock.sleep(seconds: 0.05)
         }
     }
+
+    /// The routers whose daemon was started and not stopped, in order.
+    public var runningRouters: [LabNode] { routers.filter { daemons[$0] != nil } }
 
     /// Kills a daemon as a crash would.
     public func kill9(_ router: LabNode) throws(LabError) {
@@ -151,6 +188,34 @@ extension Lab {
         try decode(NodeStatus.self, try flowsync(on: router, "status", "--json"), "status", router)
     }
 
+    /// What a router's daemon says of another router's.
+    public func peer(_ peer: LabNode, of router: LabNode) throws(LabError) -> PeerStatus {
+        let status = try status(of: router)
+        guard let found = status.peers.first(where: { $0.name == peer.rawValue }) else {
+            throw LabError("\(router) knows no peer \(peer): \(status)\n\(daemonLogs)")
+        }
+        return found
+    }
+
+    /// Waits until something is so; an error that says what it was and why not.
+    public func wait(
+        until statement: String,
+        within seconds: Double,
+        _ isSo: () throws -> Bool,
+        else explanation: () -> String = { "" }
+    ) throws {
+        let deadline = Clock.seconds + seconds
+        while try !isSo() {
+            guard Clock.seconds < deadline else {
+                let summaries = runningRouters.map { summary(of: $0) }.joined(separator: "\n")
+                throw LabError(
+                    "not so within \(seconds) s: \(statement)\n\(explanation())\n\(summaries)\n\(daemonLogs)"
+                )
+            }
+            Clock.sleep(seconds: 0.02)
+        }
+    }
+
     /// What `flowsync stats --json` says.
     public func statistics(of router: LabNode) throws(LabError) -> Statistics {
         try decode(Statistics.self, try flowsync(on: router, "stats", "--json"), "stats", router)
@@ -188,10 +253,13 @@ extension Lab {
         }
     }
 
-    /// The last lines of both daemons' logs, for messages.
+    /// A daemon's log.
+    public func log(of router: LabNode) -> String { (try? readTextFile("\(directory)/\(router).log")) ?? "" }
+
+    /// The last lines of all daemons' logs, for messages.
     public var daemonLogs: String {
-        [LabNode.r1, .r2].map { router in
-            let lines = ((try? readTextFile("\(directory)/\(router).log")) ?? "").split(separator: "\n")
+        routers.map { router in
+            let lines = log(of: router).split(separator: "\n")
             return "--- log of \(router) ---\n" + lines.suffix(25).joined(separator: "\n")
         }.joined(separator: "\n")
     }

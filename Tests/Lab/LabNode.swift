@@ -6,23 +6,33 @@ public enum LabNode: String, CaseIterable, Sendable {
     case r1
     /// The second router.
     case r2
+    /// A router on the sync networks only, like the two after it; its kernel has a table of its own.
+    case r3
+    /// The fourth router.
+    case r4
+    /// The fifth router.
+    case r5
     /// Where connections end; its gateway is the floating WAN address.
     case server
-    /// The three switches (bridges): `lan`, `wan` and `sync`.
+    /// A stranger on the first sync network; `Lab.addIntruder` brings it in.
+    case intruder
+    /// The switches (bridges): `lan`, `wan`, `sync`, `sync2` …
     case fabric
 
-    /// The other router.
+    /// All routers that a lab can have, in order.
+    public static let routers: [LabNode] = [.r1, .r2, .r3, .r4, .r5]
+
+    /// The other router of the pair.
     public var otherRouter: LabNode { self == .r1 ? .r2 : .r1 }
 
-    /// The host part of the machine's own addresses.
-    var hostNumber: Int {
-        switch self {
-        case .client, .server: 10
-        case .r1: 2
-        case .r2: 3
-        case .fabric: 0
-        }
-    }
+    /// Whether it is one of the two routers between client and server.
+    var isOfPair: Bool { self == .r1 || self == .r2 }
+
+    /// The host part of the machine's own addresses in `lan` and `wan`.
+    var hostNumber: Int { self == .client || self == .server ? 10 : 1 + syncNumber }
+
+    /// The host part of the machine's addresses in the sync networks.
+    var syncNumber: Int { Self.routers.firstIndex(of: self).map { $0 + 1 } ?? 66 }
 }
 
 /// The addresses of the lab.
@@ -35,6 +45,8 @@ public enum LabNode: String, CaseIterable, Sendable {
 ///   client (.10…) ───────┤   sync │ .1/.2  ├─────── server (.10)
 ///                        └──── r2 (.3) ────┘
 ///      gateway: floating 10.10.0.1, fd10::1      gateway: floating 10.20.0.1, fd20::1
+///
+///   sync 192.168.100.0/24, fd99::/64, sync2 192.168.101.0/24, fd9a::/64, …: r1 .1, r2 .2, … r5 .5, intruder .66
 /// ```
 public enum LabAddress {
     /// Client addresses whose connections to the server are source-translated to `floatingWAN`.
@@ -61,8 +73,31 @@ public enum LabAddress {
     public static let serverPort = 7000
     /// A port of `floatingLAN` that leads to the traffic server.
     public static let translatedPort = 8000
-    /// The sync addresses of r1 and r2.
-    public static let sync = [LabNode.r1: "192.168.100.1", .r2: "192.168.100.2"]
-    /// The IPv6 sync addresses of r1 and r2.
-    public static let syncIPv6 = [LabNode.r1: "fd99::1", .r2: "fd99::2"]
+    /// The port of the sync links.
+    public static let syncPort = 3780
+
+    /// A machine's address in a sync network.
+    public static func sync(_ node: LabNode, on network: SyncNetwork = .sync) -> String {
+        "192.168.\(100 + network.index).\(node.syncNumber)"
+    }
+
+    /// A machine's IPv6 address in a sync network.
+    public static func syncIPv6(_ node: LabNode, on network: SyncNetwork = .sync) -> String {
+        "fd9\(["9", "a", "b", "c"][network.index])::\(node.syncNumber)"
+    }
+}
+
+/// The sync networks; a router's interface is called like the network.
+public enum SyncNetwork: String, CaseIterable, Sendable {
+    /// The first one, which every lab has.
+    case sync
+    /// The second one.
+    case sync2
+    /// The third one.
+    case sync3
+    /// The fourth one.
+    case sync4
+
+    /// Its position, from 0.
+    var index: Int { Self.allCases.firstIndex(of: self) ?? 0 }
 }

@@ -60,7 +60,9 @@ extension LabTests {
             let lab = try Lab()
             defer { lab.close() }
             let path = "\(lab.directory)/check.toml"
-            let text = DaemonSettings().configuration(for: .r1, socketPath: "/run/x.sock")
+            var settings = DaemonSettings()
+            settings.security = .insecure
+            let text = settings.configuration(for: .r1, socketPath: "/run/x.sock")
             try writeTextFile(path, text)
             let command = try LabPrograms.command()
             #expect(try runCommand([command, "config", "check", path]).exit == 0)

@@ -14,6 +14,9 @@ struct InjectCommand: ParsableCommand {
     @Option(help: "The number of the first one.")
     var first = 0
 
+    @Option(help: "What to write first: 0 is a new flow, a higher number changes one that is there.")
+    var generation = 0
+
     @Option(help: "Changes every flow this often afterwards.")
     var changes = 0
 
@@ -21,7 +24,9 @@ struct InjectCommand: ParsableCommand {
     var deletes = 0
 
     func validate() throws {
-        guard count >= 0, first >= 0, changes >= 0, first + count <= FlowInjector.flowCountMax, deletes <= count else {
+        guard count >= 0, first >= 0, changes >= 0, generation >= 0, first + count <= FlowInjector.flowCountMax,
+            deletes <= count
+        else {
             throw ValidationError("flows are numbered from 0 to \(FlowInjector.flowCountMax - 1)")
         }
     }
@@ -29,7 +34,9 @@ struct InjectCommand: ParsableCommand {
     func run() throws {
         let injector = try FlowInjector()
         let start = Clock.seconds
-        for generation in 0...changes { try injector.write(first..<first + count, generation: generation) }
+        for generation in generation...generation + changes {
+            try injector.write(first..<first + count, generation: generation)
+        }
         try injector.delete(first..<first + deletes)
         print("\(injector.tally.text) in \(Int((Clock.seconds - start) * 1_000)) ms")
         guard injector.tally.failed.isEmpty else { throw ExitCode.failure }
@@ -67,6 +74,48 @@ struct ChurnCommand: ParsableCommand {
         let injector = try FlowInjector()
         try injector.churn(rate: rate, seconds: seconds, population: population, seed: seed)
         print(injector.tally.text)
+        guard injector.tally.failed.isEmpty else { throw ExitCode.failure }
+    }
+}
+
+/// Carries out a load of exact totals.
+struct LoadCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "load",
+        abstract: "Creates, changes and deletes exactly so many flows at a rate in this network namespace."
+    )
+
+    @Option(help: "Flows to create.")
+    var creates = 50_000
+
+    @Option(help: "Changes of living flows.")
+    var updates = 50_000
+
+    @Option(help: "Living flows to delete.")
+    var deletes = 20_000
+
+    @Option(help: "Operations a second.")
+    var rate = 40_000
+
+    @Option(help: "The number of the first flow.")
+    var first = 0
+
+    @Option(help: "Seed of the mixture.")
+    var seed: UInt64 = 1
+
+    private var plan: LoadPlan {
+        LoadPlan(creates: creates, updates: updates, deletes: deletes, rate: rate, first: first, seed: seed)
+    }
+
+    func validate() throws {
+        if let fault = plan.fault { throw ValidationError(fault) }
+    }
+
+    func run() throws {
+        let injector = try FlowInjector()
+        let seconds = try injector.run(plan)
+        let rate = Double(plan.operationCount) / max(seconds, 0.001)
+        print("\(injector.tally.text)in \(Int(seconds * 1_000)) ms, \(rate.text(0)) operations a second")
         guard injector.tally.failed.isEmpty else { throw ExitCode.failure }
     }
 }

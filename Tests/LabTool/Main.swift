@@ -8,7 +8,7 @@ struct LabTool: ParsableCommand {
         abstract: "Builds a pair of routers out of network namespaces and shows what FlowSync does there.",
         subcommands: [
             DemoCommand.self, TrafficServerCommand.self, TrafficClientCommand.self, InjectCommand.self,
-            ChurnCommand.self, CompareCommand.self,
+            ChurnCommand.self, LoadCommand.self, CompareCommand.self, CableCommand.self,
         ]
     )
 }
