@@ -54,6 +54,18 @@ import Testing
         #expect(LinkPlan(try multicast("225.0.0.50"), [interface(mtu: mtu, ["10.0.0.1"])]) == .open(plan))
     }
 
+    @Test(arguments: [68, 1_500, 65_536])
+    func tcpKnowsNoMTU(mtu: Int) throws {
+        let transport = LinkSettings.Transport.tcp(local: address("10.0.0.1"), peers: [address("10.0.0.2")], port: 1)
+        let settings = try LinkSettings(transport: transport, interface: "eth2")
+        let plan = OpenPlan(interfaceIndex: 4, payloadByteCountMax: 8_900, probeAddresses: [])
+        #expect(LinkPlan(settings, [interface(mtu: mtu, ["10.0.0.1"])]) == .open(plan))
+        #expect(
+            LinkPlan(settings, [interface(mtu: mtu, ["10.0.0.2"])])
+                == .wait("interface eth2 has no address 10.0.0.1 yet")
+        )
+    }
+
     @Test func sixNeedsTwentyBytesMoreAndAUsableAddress() throws {
         let own = ["10.0.0.1", "fe80::1", "2001:db8::1"]
         let unicast = OpenPlan(interfaceIndex: 4, payloadByteCountMax: 1_452, probeAddresses: [])

@@ -19,6 +19,9 @@ import Testing
         )
         #expect(udp.description == "udp fe80::1 to fe80::2, fe80::3 port 1 on sync.100")
         #expect(udp.family == .v6)
+        let tcp = try LinkSettings(transport: .tcp(local: local, peers: [peer], port: 9), interface: "eth2")
+        #expect(tcp.description == "tcp 192.168.100.1 to 192.168.100.2 port 9 on eth2")
+        #expect(tcp.family == .v4)
     }
 
     @Test(arguments: ["", "a-name-of-16-byte", "eth2:1", "a/b", "eth 2", "."])
@@ -51,6 +54,12 @@ import Testing
         let link = address("fe80::2")
         #expect(failure(.udp(local: v6, peers: [link], port: 1)) == .mixedFamilies(local: v6, peer: link))
         #expect(failure(.udp(local: local, peers: [peer], port: 1)) == nil)
+        #expect(failure(.udp(local: local, peers: [peer, peer], port: 1)) == .peerTwice(peer))
+        #expect(failure(.tcp(local: local, peers: [peer], port: 0)) == .port)
+        #expect(failure(.tcp(local: local, peers: [], port: 1)) == .noPeers)
+        #expect(failure(.tcp(local: local, peers: [local], port: 1)) == .peerIsLocal(local))
+        #expect(failure(.tcp(local: v6, peers: [link], port: 1)) == .mixedFamilies(local: v6, peer: link))
+        #expect(failure(.tcp(local: local, peers: [peer], port: 1)) == nil)
     }
 
     @Test func errorsSayWhatWouldBeRight() {

@@ -222,9 +222,7 @@ final class Node: @unchecked Sendable {
 
     func send(bytes: [UInt8]) {
         _ = outgoing.withNextDatagram(byteCountMax: link.payloadByteCountMax) { span in
-            for (offset, byte) in bytes.enumerated() {
-                span.storeBytes(of: byte, toByteOffset: offset, as: UInt8.self)
-            }
+            span.withUnsafeMutableBytes { $0.copyBytes(from: bytes) }
             return bytes.count
         }
     }
@@ -277,7 +275,8 @@ private func crossOut(_ datagram: inout MutableRawSpan) -> Int {
     return datagram.byteCount
 }
 
-private func copy(_ datagram: RawSpan) -> [UInt8] {
+/// The bytes of a datagram.
+func copy(_ datagram: RawSpan) -> [UInt8] {
     datagram.withUnsafeBytes { Array($0) }
 }
 
