@@ -104,10 +104,10 @@ public struct InternalCache: ~Copyable {
 
     /// Lets a tombstone go, now that nobody has to be told any more.
     ///
-    /// A running dump keeps it a little longer.
+    /// A running dump keeps it a little longer, until it is read to its end.
     public mutating func settle(_ slot: Slot) {
         guard table[slot].flags.contains(.dead) else { return }
-        if let reconcileStart, table[slot].touched >= reconcileStart {
+        if let reconcileStart, sweepPosition == nil, table[slot].touched >= reconcileStart {
             table[slot].flags.insert(.settled)
         } else {
             table.remove(slot)

@@ -17,8 +17,8 @@ struct RepairPlan {
     private var places: [UInt16: [Place]] = [:]
 
     init(_ lists: [RepairList]) {
-        parts = lists.flatMap { list in list.parts.values.map { (list.peer, $0) } }
-        answers = lists.flatMap { list in list.parts.values.map { Repaired(part: $0, receiver: list.nodeID) } }
+        parts = lists.flatMap { list in list.inOrder.map { (list.peer, $0) } }
+        answers = lists.flatMap { list in list.inOrder.map { Repaired(part: $0, receiver: list.nodeID) } }
         for index in parts.indices {
             var firstItem = 0
             for (entryIndex, entry) in parts[index].part.entries.enumerated() {
@@ -77,6 +77,8 @@ struct RepairList {
         self.nodeID = nodeID
         self.token = token
     }
+
+    var inOrder: [RepairPart] { parts.values.sorted { $0.part < $1.part } }
 
     mutating func insert(_ part: RepairPart) {
         guard parts[part.part] == nil else { return }

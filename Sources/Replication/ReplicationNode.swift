@@ -280,7 +280,9 @@ public struct ReplicationNode: ~Copyable {
                 peers[index].ackDueAt = nil
                 peers[index].servedToken = nil
                 sender.removeMember(index, cache: &internalCache)
-                // What it may still have under way is told anew when it comes back.
+                // What it may still have under way is told anew when it comes back; then nothing older than what is
+                // here may be taken, and no tombstone has to stay.
+                peers[index].window.advance(toFloor: peers[index].window.largest + 1)
                 dropTombstones(index, &externalCache)
                 events.append(.peerDown(name: peers[index].displayName))
             }
