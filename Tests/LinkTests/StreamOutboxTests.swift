@@ -6,12 +6,14 @@ import Testing
 /// A kernel that takes as many bytes as it is told to, and keeps them.
 private final class Wire {
     var room = 0
+    /// Takes no more in one call, though there is room: some was made free between two calls.
+    var byteCountMaxPerCall = Int.max
     var bytes: [UInt8] = []
     var failure: Int32?
 
     func write(_ span: RawSpan) -> Int {
         if let failure { return -Int(failure) }
-        let taken = min(room, span.byteCount)
+        let taken = min(room, span.byteCount, byteCountMaxPerCall)
         span.withUnsafeBytes { bytes += $0.prefix(taken) }
         room -= taken
         return taken
@@ -101,6 +103,20 @@ private func texts(_ bytes: [UInt8]) -> [String]? {
         #expect(texts(wire.bytes) == ["a long datagram"])
         let nothing = outbox.flush(wire.write)
         #expect(nothing == StreamProgress())
+    }
+
+    @Test func nothingCutsIntoADatagramThatIsStillUnderWay() {
+        let wire = Wire()
+        var frames = StreamFrames()
+        var outbox = StreamOutbox()
+        frames.set(batch(["a long datagram", "another"]))
+        wire.room = 1_000
+        wire.byteCountMaxPerCall = 5
+        var sentCount = 0
+        for _ in 0..<20 { sentCount += outbox.send(frames, wire.write).sentCount }
+        while outbox.isInMidst { sentCount += outbox.flush(wire.write).sentCount }
+        #expect(texts(wire.bytes) == Array(repeating: "a long datagram", count: sentCount))
+        #expect(sentCount > 1)
     }
 
     @Test func aFailureIsReportedWithWhatItCost() {

@@ -155,6 +155,21 @@ import Testing
         #expect(UInt64(numbers.count) < UInt64(number))
     }
 
+    @Test func whatWasBegunIsFinishedWithoutAnotherSend() throws {
+        let network = try Network()
+        let (a, b) = try pair(network, bufferByteCount: 65_536)
+        var number: UInt64 = 0
+        func settled() -> UInt64 { a.counters.datagramsSent + a.counters.droppedBufferFull }
+        // Until the buffer is full in the middle of a datagram.
+        while settled() == number, number < 10_000 {
+            a.send([String(repeating: "x", count: 8_900)])
+            number += 1
+        }
+        #expect(settled() == number - 1)
+        try serve([a, b]) { settled() == number && b.counters.datagramsReceived == a.counters.datagramsSent }
+        #expect(b.inbox.allSatisfy { $0.utf8.count == 8_900 })
+    }
+
     @Test func aDeafPeerDoesNotHoldUpTheOther() throws {
         let segment = try Segment(hostCount: 3)
         let nodes = try (1...3).map { own in
