@@ -5,8 +5,8 @@ public import SystemIO
 /// All are driven alike and none knows of the others: which of them carries the load is decided above, from what the
 /// peers report to hear.
 ///
-/// How to drive it: `refresh(with:now:)` at the start, whenever the `InterfaceMonitor` reports a change, and every second
-/// or so while a link is not live; `step(now:)` when `nextDeadline()` has come; `receive(_:into:)` when a link's
+/// How to drive it: `refresh(with:now:)` at the start, whenever the `InterfaceMonitor` reports a change, and every
+/// second or so while a link is not live; `step(now:)` when `nextDeadline()` has come; `receive(_:into:)` when a link's
 /// descriptor is readable. Ask for `nextDeadline()` after each of these and after `send`: all can change it.
 public struct LinkGroup: ~Copyable {
     /// More links than this are no use.

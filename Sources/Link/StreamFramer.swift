@@ -14,8 +14,8 @@ enum StreamFormat {
 
 /// Cuts a byte stream back into datagrams, whatever pieces it comes in.
 ///
-/// Pure: bytes go in with `fill`, datagrams come out with `next`. Holds 64 KiB and never more: when it is full, it has a
-/// whole datagram or a broken count at hand.
+/// Pure: bytes go in with `fill`, datagrams come out with `next`. Holds 64 KiB and never more: when it is full, it has
+/// a whole datagram or a broken count at hand.
 struct StreamFramer: ~Copyable {
     /// What lies next in the stream.
     enum Step: Equatable {

@@ -259,8 +259,8 @@ extension SyncLink {
 
     /// Sends the batch's datagrams to the group, or to each peer; the batch stays as it is.
     ///
-    /// What the kernel does not take is counted by cause and dropped. Never blocks. Over tcp a datagram must have 4 bytes
-    /// at least.
+    /// What the kernel does not take is counted by cause and dropped. Never blocks. Over tcp a datagram must have 4
+    /// bytes at least.
     public mutating func send(_ batch: borrowing SendBatch) {
         guard batch.count > 0 else { return }
         if let stream {
