@@ -13,11 +13,11 @@ public struct SyncSettings: Equatable, Sendable {
     }
 
     /// What happens to a datagram that was lost.
-    public enum Mode: Equatable, Sendable {
+    public enum Mode: String, Equatable, Sendable {
         /// Peers acknowledge, and what they lack is sent again.
         case reliable
         /// Nobody acknowledges; comparing digests finds what is missing.
-        case bestEffort
+        case bestEffort = "best-effort"
     }
 
     /// What protects the links (`key-file` or `insecure`).

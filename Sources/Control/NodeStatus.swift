@@ -1,3 +1,23 @@
+/// The last repair of this node's copy of a peer's flows.
+public struct RepairStatus: Codable, Sendable, Equatable {
+    /// Flows that were sent again or removed.
+    public var flowCount: Int
+    /// Bytes it took, both ways: sums, lists and flows.
+    public var byteCount: Int
+    /// How long it took.
+    public var milliseconds: UInt64
+    /// Time since it ended.
+    public var secondsAgo: UInt64
+
+    /// A repair that ended `secondsAgo`.
+    public init(flowCount: Int, byteCount: Int, milliseconds: UInt64, secondsAgo: UInt64) {
+        self.flowCount = flowCount
+        self.byteCount = byteCount
+        self.milliseconds = milliseconds
+        self.secondsAgo = secondsAgo
+    }
+}
+
 /// What this node knows of one peer.
 public struct PeerStatus: Codable, Sendable, Equatable {
     /// The peer's name, as it says itself.
@@ -26,6 +46,18 @@ public struct PeerStatus: Codable, Sendable, Equatable {
     public var inFlightMessageCount: Int
     /// The peer's flows in our external cache.
     public var externalFlowCount: Int
+    /// Time since our copy of its flows was last compared with its digest and found equal; nil if it never was.
+    public var verifiedMilliseconds: UInt64?
+    /// Its flows that are known to differ in our copy, at least.
+    public var differingFlowCount: Int
+    /// The last repair of our copy; nil if there was none.
+    public var lastRepair: RepairStatus?
+    /// Repairs of our copy.
+    public var repairCount: UInt64
+    /// Our flows that differ in its copy, as it last said; nil if it has not said, or does not know how many.
+    public var peerDifferingFlowCount: Int?
+    /// Settings that should be alike and are not, as they are called in the configuration.
+    public var mismatchedSettings: [String]
 
     /// A peer that was never heard.
     public init(name: String) {
@@ -39,6 +71,9 @@ public struct PeerStatus: Codable, Sendable, Equatable {
         acknowledgedSequence = 0
         inFlightMessageCount = 0
         externalFlowCount = 0
+        differingFlowCount = 0
+        repairCount = 0
+        mismatchedSettings = []
     }
 }
 
@@ -50,9 +85,12 @@ public struct LinkStatus: Codable, Sendable, Equatable {
     public var isLive: Bool
     /// "live", or why it is not: "interface eth2 does not exist".
     public var stateText: String
+    /// Whether it carries the load; the others carry heartbeats.
+    public var isActive: Bool
 
     /// The state of a link.
-    public init(description: String, isLive: Bool, stateText: String) {
+    public init(description: String, isLive: Bool, stateText: String, isActive: Bool = false) {
+        self.isActive = isActive
         self.description = description
         self.isLive = isLive
         self.stateText = stateText

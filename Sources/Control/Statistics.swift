@@ -127,6 +127,18 @@ public struct ReplicationStatistics: Codable, Sendable, Equatable {
     public var peerRestartCount: UInt64 = 0
     /// Changes ignored because the flow has an owner with a higher takeover number.
     public var outrankedCount: UInt64 = 0
+    /// Digests of peers that agreed with the copy here.
+    public var agreementCount: UInt64 = 0
+    /// Digests of peers that did not.
+    public var differenceCount: UInt64 = 0
+    /// Repairs of the copies here.
+    public var repairCount: UInt64 = 0
+    /// Flows that those sent again or removed.
+    public var repairedFlowCount: UInt64 = 0
+    /// Flows sent for repairs of peers' copies.
+    public var sentRepairFlowCount: UInt64 = 0
+    /// Records in either cache that were found to be no longer what was written.
+    public var corruptedRecordCount: UInt64 = 0
 
     /// A protocol that has sent and received nothing.
     public init() {}
@@ -166,6 +178,14 @@ public struct KernelStatistics: Codable, Sendable, Equatable {
     public var reconciliationCount: UInt64 = 0
     /// Flows that such a comparison added, changed or removed.
     public var reconciledFlowCount: UInt64 = 0
+    /// Comparisons of internal cache and kernel table at regular intervals.
+    public var auditCount: UInt64 = 0
+    /// Flows that such an audit found in the kernel, though no event had told of them.
+    public var auditAppearedFlowCount: UInt64 = 0
+    /// Flows that an audit no longer found in the kernel, though no event had told of their end.
+    public var auditVanishedFlowCount: UInt64 = 0
+    /// Flows that an audit found changed, though no event had told of it.
+    public var auditChangedFlowCount: UInt64 = 0
     /// Times the operator flushed the kernel's table.
     public var flushCount: UInt64 = 0
     /// Times the operator asked for a resync with the kernel's table.

@@ -169,6 +169,7 @@ public enum StatisticsText {
         \t\tbulk transfers:\t\t\(wide(counters.sentBulkTransferCount))
         \t\tflows in bulk:\t\t\(wide(counters.sentBulkFlowCount))
         \t\tresync requests:\t\(wide(counters.sentResyncRequestCount))
+        \t\tflows for repairs:\t\(wide(counters.sentRepairFlowCount))
         \trecv:
         \t\tflows changed:\t\t\(wide(counters.receivedUpsertCount))
         \t\tflows ended:\t\t\(wide(counters.receivedDeleteCount))
@@ -178,6 +179,11 @@ public enum StatisticsText {
         \t\tresync requests:\t\(wide(counters.receivedResyncRequestCount))
         \t\tpeer restarts:\t\t\(wide(counters.peerRestartCount))
         \t\toutranked changes:\t\(wide(counters.outrankedCount))
+        \t\tdigests equal:\t\t\(wide(counters.agreementCount))
+        \t\tdigests different:\t\(wide(counters.differenceCount))
+        \t\trepairs:\t\t\(wide(counters.repairCount))
+        \t\tflows repaired:\t\t\(wide(counters.repairedFlowCount))
+        \tdamaged records:\t\t\(wide(counters.corruptedRecordCount))
         \(causes("dropped:", counters.dropped))
 
         """
@@ -192,6 +198,10 @@ public enum StatisticsText {
         \tdumps interrupted:\t\t\(wide(counters.interruptedDumpCount))
         \treconciliations:\t\t\(wide(counters.reconciliationCount))
         \tflows reconciled:\t\t\(wide(counters.reconciledFlowCount))
+        \taudits:\t\t\t\t\(wide(counters.auditCount))
+        \tfound without an event:\t\t\(wide(counters.auditAppearedFlowCount))
+        \tgone without an event:\t\t\(wide(counters.auditVanishedFlowCount))
+        \tchanged without an event:\t\(wide(counters.auditChangedFlowCount))
         \tflows created:\t\t\t\(wide(counters.createdCount))
         \tflows updated:\t\t\t\(wide(counters.updatedCount))
         \tflows deleted:\t\t\t\(wide(counters.deletedCount))

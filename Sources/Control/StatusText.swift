@@ -12,7 +12,8 @@ public enum StatusText {
         lines += status.peers.flatMap(peer)
         if status.peers.isEmpty { lines.append(row("peer", "none heard yet")) }
         lines += status.links.map { link in
-            row("link", "\(link.description): \(link.isLive ? "" : "NOT LIVE: ")\(link.stateText)")
+            let load = link.isActive && status.links.count > 1 ? ", carries the load" : ""
+            return row("link", "\(link.description): \(link.isLive ? "" : "NOT LIVE: ")\(link.stateText)\(load)")
         }
         lines.append(
             row(
@@ -74,7 +75,35 @@ public enum StatusText {
         let numbers =
             "sent \(peer.sentSequence), acknowledged \(peer.acknowledgedSequence), "
             + "\(peer.inFlightMessageCount) in flight, holds \(flows(peer.externalFlowCount)) of its here"
-        return [row("peer", "\(peer.name): \(facts.joined(separator: ", "))"), row("", numbers)]
+        let rows = [row("peer", "\(peer.name): \(facts.joined(separator: ", "))"), row("", numbers)]
+        return rows + proof(peer).map { row("", $0) }
+    }
+
+    /// What digests have shown of both copies, and the last repair.
+    private static func proof(_ peer: PeerStatus) -> [String] {
+        var lines: [String] = []
+        if !peer.mismatchedSettings.isEmpty {
+            lines.append("CONFIGURED DIFFERENTLY: \(peer.mismatchedSettings.joined(separator: ", "))")
+        }
+        var copies: [String] = []
+        if peer.differingFlowCount > 0 {
+            copies.append("\(flows(peer.differingFlowCount)) or more of its differ here")
+        } else if let milliseconds = peer.verifiedMilliseconds {
+            copies.append("its flows here proved equal \(milliseconds) ms ago")
+        }
+        switch peer.peerDifferingFlowCount {
+        case 0?: copies.append("ours there proved equal")
+        case let count?: copies.append("\(flows(count)) or more of ours differ there")
+        case nil: break
+        }
+        if !copies.isEmpty { lines.append(copies.joined(separator: "; ")) }
+        if let repair = peer.lastRepair {
+            lines.append(
+                "last repair \(DurationText.short(seconds: repair.secondsAgo)) ago: \(flows(repair.flowCount)), "
+                    + "\(repair.byteCount) bytes, \(repair.milliseconds) ms (\(peer.repairCount) in all)"
+            )
+        }
+        return lines
     }
 
     private static func kernel(_ kernel: KernelStatus) -> String {

@@ -40,6 +40,13 @@ public enum FlowSyncDaemon {
         }
     }
 
+    /// Checks what a valid configuration names beside itself: the key file.
+    ///
+    /// - Throws: what is wrong with it and how to mend it.
+    public static func check(_ configuration: Configuration) throws {
+        _ = try LinkSecurity.ring(configuration.sync)
+    }
+
     /// Runs asynchronous work from this thread, which has nothing else to do meanwhile.
     private static func wait(_ work: @escaping @Sendable () async throws -> Void) throws {
         let done = try Wakeup()

@@ -16,9 +16,9 @@ public struct ServiceNotifier: ~Copyable, Sendable {
     /// A notifier as the environment asks for it: `NOTIFY_SOCKET`, `WATCHDOG_USEC`, `WATCHDOG_PID`.
     public init() throws(SystemError) {
         try self.init(
-            socketPath: environmentValue("NOTIFY_SOCKET"),
-            watchdogMicroseconds: environmentValue("WATCHDOG_USEC"),
-            watchdogProcess: environmentValue("WATCHDOG_PID")
+            socketPath: ProcessEnvironment["NOTIFY_SOCKET"],
+            watchdogMicroseconds: ProcessEnvironment["WATCHDOG_USEC"],
+            watchdogProcess: ProcessEnvironment["WATCHDOG_PID"]
         )
     }
 
@@ -86,10 +86,4 @@ public struct ServiceNotifier: ~Copyable, Sendable {
     private func oneLine(_ text: String) -> String {
         String(text.map { $0.isNewline ? " " : $0 })
     }
-}
-
-private func environmentValue(_ name: String) -> String? {
-    // SAFETY: the string is copied at once, and nothing in this program changes the environment.
-    guard let value = unsafe getenv(name) else { return nil }
-    return unsafe String(cString: value)
 }

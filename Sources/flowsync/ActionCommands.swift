@@ -90,3 +90,29 @@ struct Push: ParsableCommand {
         try options.act("/v1/push")
     }
 }
+
+/// The hidden command `flowsync debug`, for tests of what finds damage.
+///
+/// The daemon knows it only if it was started with FLOWSYNC_DEBUG=1.
+struct Debug: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Do harm to one cached flow behind everybody's back.",
+        shouldDisplay: false
+    )
+
+    /// What can be done.
+    enum Harm: String, CaseIterable, ExpressibleByArgument {
+        case forgetExternal = "forget-external"
+        case flipExternal = "flip-external"
+        case flipInternal = "flip-internal"
+    }
+
+    @Argument(help: "The harm.")
+    var harm: Harm
+
+    @OptionGroup var options: ControlOptions
+
+    func run() throws {
+        try options.act("/v1/debug/\(harm.rawValue)")
+    }
+}

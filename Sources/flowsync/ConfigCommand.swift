@@ -1,5 +1,6 @@
 import ArgumentParser
 import Configuration
+import Link
 
 /// The command `flowsync config`.
 struct Config: ParsableCommand {
@@ -19,7 +20,8 @@ struct Config: ParsableCommand {
 
         func run() throws {
             do {
-                _ = try Configuration.load(path: path)
+                let configuration = try Configuration.load(path: path)
+                if case .sealed(let keyFile) = configuration.sync.security { _ = try KeyRing.load(path: keyFile) }
             } catch {
                 Output.writeError("\(error)\n")
                 throw CommandFailure(text: "")

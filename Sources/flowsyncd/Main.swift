@@ -37,6 +37,7 @@ struct FlowSyncDaemonCommand: ParsableCommand {
         do {
             let configuration = try Configuration.load(path: command.config)
             if command.check {
+                try FlowSyncDaemon.check(configuration)
                 print("\(command.config): valid", to: STDOUT_FILENO)
                 Glibc.exit(0)
             }

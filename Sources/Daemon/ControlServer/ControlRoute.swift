@@ -1,4 +1,5 @@
 import Control
+import SystemIO
 
 /// One thing the local API can do, with the method and path that name it.
 struct ControlRoute: Sendable {
@@ -29,6 +30,10 @@ struct ControlRoute: Sendable {
         + EngineRequest.FlushTarget.allCases.map { post("flush/\($0.rawValue)", .flush($0)) }
         + EngineRequest.ResyncSource.allCases.map { post("resync/\($0.rawValue)", .resync($0)) }
         + Role.allCases.filter { $0 != .unset }.map { post("role/\($0.rawValue)", .role($0)) }
+        + (isDebugging ? EngineRequest.Harm.allCases.map { post("debug/\($0.rawValue)", .harm($0)) } : [])
+
+    /// Whether the daemon was started with FLOWSYNC_DEBUG=1: tests may then harm its caches.
+    private static let isDebugging = ProcessEnvironment["FLOWSYNC_DEBUG"] == "1"
 
     /// "GET /v1/status", as errors list it.
     var text: String { "\(method) \(path)" }

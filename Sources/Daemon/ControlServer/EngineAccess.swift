@@ -18,6 +18,8 @@ enum EngineRequest: Sendable, Equatable {
     case role(Role)
     /// Answered by `.ready`.
     case ready
+    /// Do harm to one cached flow, to test what finds it. Answered by `.action`.
+    case harm(Harm)
     /// The next records of a cache, from the start if `cursor` is nil. Answered by `.dumpChunk`.
     case dumpChunk(cache: CacheSelection, cursor: UInt64?, limit: Int)
 
@@ -29,6 +31,16 @@ enum EngineRequest: Sendable, Equatable {
         case external
         /// The kernel's table, as far as it passes the replication policy.
         case kernel
+    }
+
+    /// What a test can do to a cached flow behind everybody's back.
+    enum Harm: String, Sendable, CaseIterable {
+        /// Remove one flow from the external cache.
+        case forgetExternal = "forget-external"
+        /// Flip a bit of one record in the external cache.
+        case flipExternal = "flip-external"
+        /// Flip a bit of one record in the internal cache.
+        case flipInternal = "flip-internal"
     }
 
     /// Whom a resync asks.

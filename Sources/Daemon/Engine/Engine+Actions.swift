@@ -25,6 +25,9 @@ extension Engine {
         case .ready: letter.answer.resume(returning: .ready(readiness(now)))
         case .dumpChunk(let cache, let cursor, let limit):
             letter.answer.resume(returning: .dumpChunk(dumpChunk(cache, after: cursor, limit: limit, now: now)))
+        case .harm(let harm):
+            let report = ActionReport(action: "debug \(harm.rawValue)", succeeded: core.harm(harm))
+            letter.answer.resume(returning: .action(report))
         case .role:
             action?.isSuperseded = true
             waiting.append(letter)
@@ -50,7 +53,7 @@ extension Engine {
             case .resync(.kernel): ("resync kernel", [.reconcile])
             case .resync(.peer): ("resync peer", [.resyncPeers])
             case .push: ("push", [.push])
-            case .status, .statistics, .ready, .dumpChunk: ("", [])
+            case .status, .statistics, .ready, .dumpChunk, .harm: ("", [])
             }
         return ActionRun(name: name, phases: phases, answer: letter.answer)
     }

@@ -6,6 +6,7 @@ internal import FlowTable
 internal import Link
 internal import Logging
 internal import Policy
+internal import Replication
 internal import SystemIO
 
 extension Engine {
@@ -46,10 +47,12 @@ extension Engine {
         notifier.reloading()
         defer { notifier.ready(status: statusLine(now)) }
         let fresh: Configuration
-        let freshLink: LinkSettings
+        let freshLinks: [LinkSettings]
+        let ring: KeyRing?
         do {
             fresh = try Configuration.load(path: path)
-            freshLink = try Self.linkSettings(fresh.syncLink)
+            freshLinks = try fresh.sync.links.map(Self.linkSettings)
+            ring = try LinkSecurity.ring(fresh.sync)
         } catch {
             logger.error("reload: the running configuration stays in force: \(error)")
             return
@@ -66,22 +69,30 @@ extension Engine {
                 }
             }
         }
-        if freshLink != link.settings {
+        if fresh.sync.mode != configuration.sync.mode { fixed.append("[sync] mode") }
+        if freshLinks != (0..<links.count).map({ links.settings($0) }) {
             changes.append("[[sync.link]]")
-            link = SyncLink(freshLink)
+            links = LinkGroup(freshLinks)
+        }
+        if ring != keyRing {
+            changes.append(fresh.sync.security == .insecure ? "[sync] insecure" : "[sync] key-file")
+            keyRing = ring
+            security.replace(ring)
         }
         let policyChanged = fresh.replicate != configuration.replicate
         var kept = fresh
         kept.nodeName = configuration.nodeName
         kept.controlSocketPath = configuration.controlSocketPath
+        kept.sync.mode = configuration.sync.mode
         configuration = kept
+        core.node.setShared(Self.sharedSettings(kept), now: now)
         if policyChanged {
             changes.append("[replicate]")
             var policy = fresh.replicate.policy
             policy.setOwnAddresses(core.policy.ownAddresses)
             applyPolicy(policy, reconcileAt: now)
         }
-        refreshLink()
+        refreshLinks()
         logger.info("reload: \(changes.isEmpty ? "nothing changed" : changes.joined(separator: ", ") + " in force")")
         if !fixed.isEmpty {
             logger.warning("reload: \(fixed.joined(separator: " and ")) change only with a restart of flowsyncd")

@@ -20,10 +20,8 @@ struct Reconciliation: ~Copyable {
 
     /// After an overrun the burst gets this long to end, so that the dump is not overrun in turn.
     static let overrunDelayMilliseconds: UInt64 = 100
-    /// Flows that ran out without an event are looked for at most this often.
+    /// Between two audits; more where a dump takes long, so that audits cost no more than a hundredth of a core.
     static let auditMillisecondsMin: UInt64 = 30_000
-    /// Seconds after its deadline that a flow's event may take: the kernel collects the dead lazily.
-    static let auditSlackSeconds: UInt32 = 120
     /// Entries read per turn.
     static let entryCountMaxPerTurn = 4_096
 
@@ -122,9 +120,14 @@ extension Engine {
     }
 
     /// Reads the next slice of a dump, or starts one that is due.
-    func stepDump(_ now: Instant) {
+    func stepDump(_ now: Instant) throws(SystemError) {
+        // What an audit finds should be what no event has told, rather than what an event is about to tell.
+        if reconciliation.isReading, reconciliation.cause == .audit {
+            try drainEvents(now)
+            guard drainAt > now else { return }
+        }
         if reconciliation.isSweeping {
-            if core.sweepVanished() { finishDump(now) }
+            sweepVanished(now)
             return
         }
         guard reconciliation.dump != nil else {
@@ -134,8 +137,13 @@ extension Engine {
         core.internalCache.beginSlice()
         do {
             let limit = Reconciliation.entryCountMaxPerTurn
+            let before = core.internalCache.counters
             let progress = try reconciliation.dump?.read(limitMessages: limit) { flow in
                 core.reconcile(flow, now: now)
+            }
+            if reconciliation.cause == .audit {
+                kernel.auditAppearedFlowCount += core.internalCache.counters.created - before.created
+                kernel.auditChangedFlowCount += core.internalCache.counters.updated - before.updated
             }
             switch progress {
             case .more, nil: return
@@ -150,12 +158,21 @@ extension Engine {
             // however, a sweep is right: what the dump did not show is gone, and what is new comes with the next dump.
             if case .interrupted = progress { return }
             reconciliation.isSweeping = true
-            if core.sweepVanished() { finishDump(now) }
+            sweepVanished(now)
         } catch {
             reconciliation.dump = nil
             logLimited("dump", "the dump of the kernel's table failed: \(error); trying again in 1 s")
             wantDump(reconciliation.cause, at: now.advanced(byMilliseconds: 1_000))
         }
+    }
+
+    private func sweepVanished(_ now: Instant) {
+        let before = core.internalCache.counters.destroyed
+        let isDone = core.sweepVanished()
+        if reconciliation.cause == .audit {
+            kernel.auditVanishedFlowCount += core.internalCache.counters.destroyed - before
+        }
+        if isDone { finishDump(now) }
     }
 
     private func finishDump(_ now: Instant) {
@@ -164,6 +181,7 @@ extension Engine {
         reconciliation.finishedCount += 1
         reconciliation.lastMilliseconds = now.milliseconds(since: reconciliation.startedAt)
         if reconciliation.cause == .overrun { kernel.reconciliationCount += 1 }
+        if reconciliation.cause == .audit { kernel.auditCount += 1 }
         if reconciliation.cause != .audit {
             logger.info(
                 """
@@ -181,17 +199,26 @@ extension Engine {
         }
     }
 
-    /// Flows whose time ran out long ago without an event: either traffic refreshed them, which the kernel does not
-    /// report, or their end was lost.
-    ///
-    /// A dump tells.
+    /// Compares the internal cache with the kernel's table at regular intervals: an event that was lost without a word
+    /// would leave a difference for ever.
     func startAuditIfDue(_ now: Instant) {
         guard !reconciliation.isReading, reconciliation.dueAt == nil, isReady else { return }
-        let deadline = core.internalCache.earliestDeadline
-        guard deadline.advanced(bySeconds: Reconciliation.auditSlackSeconds) < now else { return }
         let pause = max(Reconciliation.auditMillisecondsMin, reconciliation.lastMilliseconds * 100)
         guard reconciliation.finishedAt.advanced(byMilliseconds: pause) < now else { return }
         startDump(.audit)
+    }
+
+    /// Looks at the next places of both caches for records that are no longer what was written.
+    func inspect(_ now: Instant) {
+        let (own, external) = core.inspect(slotCountMax: Self.inspectedSlotCountMax)
+        if own + external > 0 {
+            logLimited(
+                "damage",
+                "\(own + external) flows in memory were not what had been written: check this machine's memory; "
+                    + "they are read again from \(own > 0 ? "the kernel" : "their owners")"
+            )
+        }
+        if own > 0 { wantDump(.audit, at: now) }
     }
 
     // MARK: Policy

@@ -14,23 +14,41 @@ extension Engine {
     /// addresses, and has better things to do than read the whole table.
     static let addressChangeDelayMilliseconds: UInt64 = 30_000
 
-    static func linkSettings(_ settings: SyncLinkSettings) throws -> LinkSettings {
+    static let insecureWarning =
+        "the sync links are neither encrypted nor authenticated (insecure = true): whoever reaches them can read and "
+        + "plant flows; see `flowsync keygen`"
+
+    static func linkSettings(_ settings: SyncLinkSettings) throws(LinkError) -> LinkSettings {
         func address(_ host: HostAddress) throws(LinkError) -> IPAddress {
             guard let address = IPAddress(host.description) else { throw .interfaceName(host.description) }
             return address
         }
-        switch settings.transport {
-        case .multicast(let group):
-            return try LinkSettings(
-                transport: .multicast(group: address(group), port: settings.port),
-                interface: settings.interface
-            )
-        case .udp(let local, let peers):
-            return try LinkSettings(
-                transport: .udp(local: address(local), peers: peers.map(address), port: settings.port),
-                interface: settings.interface
-            )
+        func addresses(_ hosts: [HostAddress]) throws(LinkError) -> [IPAddress] {
+            var list: [IPAddress] = []
+            for host in hosts { list.append(try address(host)) }
+            return list
         }
+        let transport: LinkSettings.Transport =
+            switch settings.transport {
+            case .multicast(let group):
+                .multicast(group: try address(group), port: settings.port)
+            case .udp(let local, let peers):
+                .udp(local: try address(local), peers: try addresses(peers), port: settings.port)
+            case .tcp(let local, let peers):
+                .tcp(local: try address(local), peers: try addresses(peers), port: settings.port)
+            }
+        return try LinkSettings(transport: transport, interface: settings.interface)
+    }
+
+    /// Digests of what all nodes must have set alike; the router's own addresses are no part of it.
+    static func sharedSettings(_ configuration: Configuration) -> SharedSettings {
+        let protocols = configuration.replicate.protocols.numbers.map { "\($0)" }.sorted()
+        let networks = configuration.replicate.ignoredNetworks.map { "\($0)" }.sorted()
+        return SharedSettings(
+            mode: SharedSettings.digest(configuration.sync.mode.rawValue),
+            protocols: SharedSettings.digest(protocols.joined(separator: " ")),
+            ignoredAddresses: SharedSettings.digest(networks.joined(separator: " "))
+        )
     }
 
     static func ownAddresses(_ interfaces: [Interface]) -> [HostAddress] {
@@ -42,8 +60,8 @@ extension Engine {
         }
     }
 
-    /// Looks at the interfaces: opens, closes or reopens the link, and takes over the router's own addresses.
-    func refreshLink() {
+    /// Looks at the interfaces: opens, closes or reopens the links, and takes over the router's own addresses.
+    func refreshLinks() {
         let snapshot: [Interface]
         do {
             snapshot = try interfaces.snapshot()
@@ -51,20 +69,20 @@ extension Engine {
             logLimited("interfaces", "the interfaces cannot be listed: \(error)")
             return
         }
-        switch link.refresh(with: snapshot) {
-        case .opened(let descriptor, let text):
-            logger.info("\(text)")
-            do {
-                try loop.add(descriptor, token: Token.link, interest: .readable)
-            } catch {
-                logger.error("the sync link cannot be watched: \(error)")
+        for (index, change) in links.refresh(with: snapshot, now: now.nanoseconds) {
+            switch change {
+            case .opened(let descriptor, let text):
+                logger.info("\(text)")
+                do {
+                    try loop.add(descriptor, token: Token.link + UInt64(index), interest: .readable)
+                } catch {
+                    logger.error("a sync link cannot be watched: \(error)")
+                }
+            case .closed(let text), .waiting(let text):
+                logger.warning("\(text)")
+            case .resized(let text):
+                logger.info("\(text)")
             }
-        case .closed(let text), .waiting(let text):
-            logger.warning("\(text)")
-        case .resized(let text):
-            logger.info("\(text)")
-        case nil:
-            break
         }
         var policy = core.policy
         if policy.setOwnAddresses(Self.ownAddresses(snapshot)), isReady {
@@ -74,15 +92,20 @@ extension Engine {
         }
     }
 
-    /// Takes in what waits at the link, up to a limit.
-    func receiveFromLink() {
+    /// Takes in what waits at a link, up to a limit.
+    func receive(fromLink link: Int) {
         let now = now
         for _ in 0..<Self.batchCountMaxPerTurn {
             do {
-                let count = try link.receive(into: &receiveBatch)
-                for index in 0..<count { core.receive(receiveBatch.datagram(at: index), now: now) }
+                let count = try links.receive(link, into: &receiveBatch)
+                for index in 0..<count {
+                    receiveBatch.withDatagram(at: index) { bytes in
+                        guard let byteCount = security.open(&bytes) else { return }
+                        core.receive(bytes.bytes.extracting(0..<byteCount), now: now)
+                    }
+                }
             } catch {
-                logLimited("receive", "receiving on the sync link failed: \(error)")
+                logLimited("receive", "receiving on a sync link failed: \(error)")
                 return
             }
             if !receiveBatch.isFull { return }
@@ -91,18 +114,58 @@ extension Engine {
 
     /// Sends what the protocol has to send, up to a limit.
     func transmit(_ now: Instant) {
-        guard link.isLive, isReady else { return }
-        let byteCountMax = link.payloadByteCountMax
+        let liveMask = links.liveMask
+        guard liveMask != 0, isReady else { return }
+        let active = core.node.activeLink(liveMask: liveMask, now: now)
+        let byteCountMax = links.payloadByteCountMax
         for _ in 0..<Self.batchCountMaxPerTurn {
             sendBatch.clear()
             while !sendBatch.isFull {
+                var heartbeatByteCount = 0
                 let hasWritten = sendBatch.withNextDatagram(byteCountMax: byteCountMax) { bytes in
-                    core.nextTransmit(into: &bytes, now: now).byteCount
+                    build(&bytes, for: active, heartbeatByteCount: &heartbeatByteCount, now: now)
                 }
-                if !hasWritten { break }
+                if heartbeatByteCount > 0 {
+                    sendHeartbeat(heartbeatByteCount, liveMask: liveMask, byteCountMax: byteCountMax)
+                } else if !hasWritten {
+                    break
+                }
             }
-            link.send(sendBatch)
+            links.send(sendBatch, over: active)
             if !sendBatch.isFull { return }
+        }
+    }
+
+    /// Builds the next datagram; a heartbeat is put aside, since it goes over every link.
+    private func build(
+        _ bytes: inout MutableRawSpan,
+        for active: Int,
+        heartbeatByteCount: inout Int,
+        now: Instant
+    ) -> Int {
+        let byteCountMax = bytes.byteCount
+        var plain = bytes._mutatingExtracting(0..<byteCountMax - security.overheadByteCount)
+        let transmission = core.nextTransmit(into: &plain, now: now)
+        guard transmission.byteCount > 0 else { return 0 }
+        if transmission.isForAllLinks {
+            if heartbeat.count < transmission.byteCount { heartbeat = Array(repeating: 0, count: byteCountMax) }
+            for index in 0..<transmission.byteCount { heartbeat[index] = plain.bytes.word(at: index, as: UInt8.self) }
+            heartbeatByteCount = transmission.byteCount
+            return 0
+        }
+        ReplicationNode.stamp(link: active, into: &plain)
+        return security.seal(&bytes, byteCount: transmission.byteCount)
+    }
+
+    private func sendHeartbeat(_ byteCount: Int, liveMask: UInt8, byteCountMax: Int) {
+        for link in 0..<links.count where liveMask & 1 << UInt8(link) != 0 {
+            heartbeatBatch.clear()
+            _ = heartbeatBatch.withNextDatagram(byteCountMax: byteCountMax) { bytes in
+                for index in 0..<byteCount { bytes.storeWord(heartbeat[index], at: index) }
+                ReplicationNode.stamp(link: link, into: &bytes)
+                return security.seal(&bytes, byteCount: byteCount)
+            }
+            links.send(heartbeatBatch, over: link)
         }
     }
 
@@ -145,7 +208,10 @@ extension Engine {
                     "a peer has stepped back; this node claims its flows anew, takeover number \(number)"
                 )
             case .differs(let name, let flowCount):
-                logLimited("differs \(name)", "the copy of \(name)'s flows differs in \(flowCount) or more; repairing it")
+                logLimited(
+                    "differs \(name)",
+                    "the copy of \(name)'s flows differs in \(flowCount) or more; repairing it"
+                )
             case .repaired(let name, let flowCount, let byteCount, let milliseconds):
                 logLimited(
                     "repaired \(name)",
@@ -161,13 +227,9 @@ extension Engine {
                     logger.warning("\(name) is configured differently: \(settings.joined(separator: ", "))")
                 }
             case .linkChanged(let link):
-                logger.notice("sync link \(link + 1) carries the load now")
+                logger.notice("the load goes over another sync link now: \(links.settings(link))")
             case .duplicateNodeID:
-                logLimited(
-                    "node id",
-                    "another node on the sync link is called \(configuration.nodeName) too: "
-                        + "give each its own [node] name"
-                )
+                logLimited("node id", duplicateText)
             }
         }
     }

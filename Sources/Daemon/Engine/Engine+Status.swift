@@ -9,11 +9,18 @@ internal import SystemIO
 internal import Takeover
 
 extension Engine {
+    /// How long another node with this node's name is remembered.
+    private static let duplicateMilliseconds: UInt64 = 10_000
+
+    var duplicateText: String {
+        "another node on the sync link is called \(configuration.nodeName) too: give each its own [node] name"
+    }
+
     /// Whether this node may become primary.
     func readiness(_ now: Instant) -> ReadyReport {
         var readiness = Readiness()
         readiness.isLoaded = isReady
-        readiness.linkProblem = link.isLive ? nil : link.stateText
+        readiness.linkProblem = linkProblem
         readiness.uptimeSeconds = now.milliseconds(since: startedAt) / 1000
         readiness.isChangingRole = action?.name.hasPrefix("role ") == true && action?.phases.first?.givesWay == false
         for peer in core.node.peerStatus where peer.isUp {
@@ -28,7 +35,25 @@ extension Engine {
         let peers = core.node.peerStatus
         let up = peers.filter(\.isUp).count
         let peerText = peers.isEmpty ? "no peer heard" : "\(up) of \(peers.count) peers up"
-        return "role \(core.node.role.text), \(peerText), link \(link.stateText)"
+        return "role \(core.node.role.text), \(peerText), link \(linkProblem ?? "live")"
+    }
+
+    /// Why no link can be used; nil if one can.
+    private var linkProblem: String? {
+        let texts = (0..<links.count).map { links.isLive($0) ? nil : links.stateText($0) }
+        return texts.contains(nil) ? nil : texts.compactMap(\.self).joined(separator: "; ")
+    }
+
+    private func linkStatus(_ now: Instant) -> [LinkStatus] {
+        let active = core.node.activeLink(liveMask: links.liveMask, now: now)
+        return (0..<links.count).map { index in
+            LinkStatus(
+                description: "\(links.settings(index))",
+                isLive: links.isLive(index),
+                stateText: links.stateText(index),
+                isActive: index == active && links.isLive(index)
+            )
+        }
     }
 
     /// Everything `flowsync status` shows.
@@ -40,23 +65,34 @@ extension Engine {
         status.takeoverNumber = UInt64(core.node.takeoverNumber)
         status.ready = readiness(now)
         status.peers = peers(now)
-        status.links = [
-            LinkStatus(description: "\(link.settings)", isLive: link.isLive, stateText: link.stateText)
-        ]
+        status.links = linkStatus(now)
         status.caches = CacheStatus(
             internalFlowCount: core.internalCache.count,
             externalFlowCount: core.externalCache.count
         )
         status.kernel = kernelStatus()
-        status.warnings = ["the sync link is not encrypted (insecure = true)"] + warnings
+        status.warnings = syncWarnings(now) + warnings
         if let (at, report) = lastTakeover {
             status.lastTakeover = TakeoverStatus(secondsAgo: now.milliseconds(since: at) / 1000, report: report)
         }
         return status
     }
 
+    private func syncWarnings(_ now: Instant) -> [String] {
+        var warnings: [String] = []
+        if configuration.sync.security == .insecure { warnings.append(Self.insecureWarning) }
+        for peer in core.node.peerStatus where peer.isUp && !peer.mismatchedSettings.isEmpty {
+            warnings.append(
+                "\(peer.name) is configured differently: \(peer.mismatchedSettings.joined(separator: ", "))"
+            )
+        }
+        if let heardAt = core.node.duplicateHeardAt, now.milliseconds(since: heardAt) < Self.duplicateMilliseconds {
+            warnings.append(duplicateText)
+        }
+        return warnings
+    }
+
     private func peers(_ now: Instant) -> [Control.PeerStatus] {
-        let flowCounts = externalFlowCounts()
         return core.node.peerStatus.enumerated().map { index, peer in
             var status = Control.PeerStatus(name: peer.name)
             status.nodeID = Self.hexadecimal(UInt64(peer.nodeID))
@@ -73,6 +109,8 @@ extension Engine {
                     "it has not asked for this node's flows yet"
                 } else if core.node.isTransferring {
                     "this node's flows are on their way to it"
+                } else if core.node.role.claimsFlows, peer.peerVerifiedAt == nil {
+                    "it has not proved its copy of this node's flows yet"
                 } else {
                     nil
                 }
@@ -83,19 +121,22 @@ extension Engine {
             status.sentSequence = core.node.sentSequence
             status.acknowledgedSequence = peer.acknowledgedSequence
             status.inFlightMessageCount = core.node.inFlightCount
-            status.externalFlowCount = flowCounts[index]
+            status.externalFlowCount = core.externalCache.table.total(owner: UInt16(index)).flowCount
+            status.verifiedMilliseconds = peer.verifiedAt.map { now.milliseconds(since: $0) }
+            status.differingFlowCount = peer.differingFlowCount
+            status.peerDifferingFlowCount = peer.peerDifferingFlowCount.flatMap { $0 < UInt32.max ? $0 : nil }
+            status.mismatchedSettings = peer.mismatchedSettings
+            status.repairCount = peer.repairCount
+            status.lastRepair = peer.lastRepair.map { repair in
+                RepairStatus(
+                    flowCount: repair.flowCount,
+                    byteCount: repair.byteCount,
+                    milliseconds: repair.milliseconds,
+                    secondsAgo: now.milliseconds(since: repair.at) / 1000
+                )
+            }
             return status
         }
-    }
-
-    private func externalFlowCounts() -> [Int] {
-        let peerCount = core.node.peerStatus.count
-        if peerCount == 1 { return [core.externalCache.count] }
-        var counts = [Int](repeating: 0, count: peerCount)
-        _ = core.externalCache.table.walk(after: nil, slotCountMax: .max) { _, header in
-            if !header.flags.contains(.dead), Int(header.owner) < peerCount { counts[Int(header.owner)] += 1 }
-        }
-        return counts
     }
 
     private static func hexadecimal(_ number: UInt64) -> String {
@@ -114,7 +155,8 @@ extension Engine {
         statistics.internalCache = Self.cacheStatistics(core.internalCache.counters, core.internalCache.table)
         statistics.externalCache = Self.cacheStatistics(core.externalCache.counters, core.externalCache.table)
         statistics.externalCache.expiredCount = core.expiredCount
-        statistics.links = [linkStatistics()]
+        let active = core.node.activeLink(liveMask: links.liveMask, now: now)
+        statistics.links = (0..<links.count).map { linkStatistics($0, isActive: $0 == active) }
         statistics.replication = replicationStatistics()
         statistics.kernel = kernel
         statistics.kernel.eventCount = core.eventCount
@@ -161,17 +203,23 @@ extension Engine {
         return statistics
     }
 
-    private func linkStatistics() -> LinkStatistics {
-        let isMulticast = if case .multicast = link.settings.transport { true } else { false }
-        let interface = (try? interfaces.snapshot())?.first { $0.name == link.settings.interface }
+    private func linkStatistics(_ index: Int, isActive: Bool) -> LinkStatistics {
+        let settings = links.settings(index)
+        let transport =
+            switch settings.transport {
+            case .multicast: "multicast"
+            case .udp: "UDP"
+            case .tcp: "TCP"
+            }
+        let interface = (try? interfaces.snapshot())?.first { $0.name == settings.interface }
         var statistics = LinkStatistics(
-            transport: isMulticast ? "multicast" : "UDP",
-            interface: link.settings.interface,
+            transport: transport,
+            interface: settings.interface,
             isUp: interface?.isUp ?? false,
             isRunning: interface?.isRunning ?? false,
-            isActive: link.isLive
+            isActive: isActive && links.isLive(index)
         )
-        let counters = link.counters
+        let counters = links.counters(index)
         statistics.sentByteCount = counters.bytesSent
         statistics.receivedByteCount = counters.bytesReceived
         statistics.sentDatagramCount = counters.datagramsSent
@@ -198,7 +246,14 @@ extension Engine {
         statistics.truncatedCount = received.truncated
         statistics.lostDatagramCount = sent.lostDatagrams
         statistics.lateDatagramCount = received.duplicate
+        let seal = security.counters ?? SealCounters()
         statistics.dropped = [
+            "not sealed": seal.notSealed,
+            "malformed envelope": seal.malformed,
+            "unknown key": seal.unknownKey,
+            "failed authentication": seal.forged,
+            "replayed": seal.replayed,
+            "too old": seal.tooOld,
             "own datagram": received.own,
             "node id used twice": received.duplicateNodeID,
             "unproven epoch": received.unproven,
@@ -224,6 +279,13 @@ extension Engine {
         statistics.receivedResyncRequestCount = resyncRequestCount
         statistics.peerRestartCount = peerRestartCount
         statistics.outrankedCount = received.refused
+        statistics.agreementCount = received.agreements
+        statistics.differenceCount = received.differences
+        statistics.repairCount = received.repairs
+        statistics.repairedFlowCount = received.repairedFlows
+        statistics.sentRepairFlowCount = sent.repairedFlows
+        statistics.corruptedRecordCount =
+            core.internalCache.counters.damaged + core.externalCache.counters.damaged
         return statistics
     }
 

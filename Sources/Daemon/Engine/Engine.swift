@@ -22,14 +22,17 @@ final class Engine {
         static let mailbox: UInt64 = 2
         static let writer: UInt64 = 3
         static let events: UInt64 = 4
-        static let link: UInt64 = 5
-        static let interfaces: UInt64 = 6
+        static let interfaces: UInt64 = 5
+        /// Link 0; the others follow.
+        static let link: UInt64 = 16
     }
 
     /// How long the event socket rests while events keep coming.
     static let coalescingMilliseconds: UInt64 = 1
     /// Events taken in per turn; more wait for the next turn, so that the link is never starved.
     static let eventCountMaxPerTurn = 8_192
+    /// Places of each cache looked at per second for what has run out or is damaged.
+    static let inspectedSlotCountMax = 65_536
 
     let logger: Logger
     let path: String
@@ -46,9 +49,14 @@ final class Engine {
     var core: SyncCore
     var events: EventStream
     var interfaces: InterfaceMonitor
-    var link: SyncLink
+    var links: LinkGroup
+    var security: LinkSecurity
+    var keyRing: KeyRing?
     var receiveBatch = ReceiveBatch()
     var sendBatch = SendBatch()
+    /// A heartbeat, of which a copy goes over every link.
+    var heartbeatBatch = SendBatch()
+    var heartbeat = [UInt8](repeating: 0, count: 1_024)
 
     // Events and dumps.
     var isParked = false
@@ -116,13 +124,21 @@ final class Engine {
             if let warning = filter.warning { logger.warning("\(warning)") }
             events = try EventStream.open(bufferByteCount: configuration.kernel.eventBufferByteCount, filter: filter)
             writer = try KernelWriter(wakeup: writerWakeup)
-            link = SyncLink(try Self.linkSettings(configuration.syncLink))
+            links = LinkGroup(try configuration.sync.links.map(Self.linkSettings))
+            let ring = try LinkSecurity.ring(configuration.sync)
+            keyRing = ring
+            security = LinkSecurity(ring)
             loop = try EventLoop.open()
             roleFile = RoleFile(socketPath: configuration.controlSocketPath)
             memory = try roleFile.read()
             isRoleRemembered = memory.role == .primary
             purgeWaits = memory.owesPurge
-            let settings = NodeSettings(name: configuration.nodeName, epoch: WallClock.nanoseconds())
+            let settings = NodeSettings(
+                name: configuration.nodeName,
+                epoch: WallClock.nanoseconds(),
+                isReliable: configuration.sync.mode == .reliable,
+                shared: Self.sharedSettings(configuration)
+            )
             core = SyncCore(
                 policy: policy,
                 node: ReplicationNode(
@@ -161,9 +177,13 @@ final class Engine {
     /// Runs until SIGTERM or SIGINT, or until the kernel's sockets fail.
     func run() throws(SystemError) {
         logger.info(
-            "flowsyncd \(Version.text) on \(configuration.nodeName): \(link.settings), role \(core.node.role.text)"
+            """
+            flowsyncd \(Version.text) on \(configuration.nodeName): role \(core.node.role.text), \
+            \(configuration.sync.mode.rawValue), \(links.count == 1 ? "one sync link" : "\(links.count) sync links")
+            """
         )
-        refreshLink()
+        if configuration.sync.security == .insecure { logger.warning("\(Self.insecureWarning)") }
+        refreshLinks()
         checkKernel()
         startDump(.start)
         while !isStopping {
@@ -189,16 +209,18 @@ final class Engine {
             writerWakeup.drain()
             for outcome in writer.takeOutcomes() { receive(outcome) }
         case Token.events: drainAt = now
-        case Token.link: receiveFromLink()
         case Token.interfaces:
-            if try interfaces.drain() { refreshLink() }
+            if try interfaces.drain() { refreshLinks() }
+        case Token.link..<Token.link + UInt64(LinkGroup.linkCountMax):
+            receive(fromLink: Int(token - Token.link))
         default: break
         }
     }
 
     private func turn(_ now: Instant) throws(SystemError) {
         if drainAt <= now { try drainEvents(now) }
-        stepDump(now)
+        try stepDump(now)
+        links.step(now: now.nanoseconds)
         core.timeOut(now: now)
         logProtocolEvents()
         stepAction(now)
@@ -218,7 +240,8 @@ final class Engine {
         if notifier.watchdogIntervalNanoseconds != nil { deadline = min(deadline, watchdogAt) }
         if let due = reconciliation.dueAt { deadline = min(deadline, due) }
         // What cannot be sent would be due for ever.
-        if link.isLive, isReady { deadline = min(deadline, core.node.nextDeadline(now: now)) }
+        if links.liveMask != 0, isReady { deadline = min(deadline, core.node.nextDeadline(now: now)) }
+        if let due = links.nextDeadline() { deadline = min(deadline, Instant(nanoseconds: due)) }
         guard deadline > now else { return 0 }
         return Int(min((deadline.nanoseconds - now.nanoseconds + 999_999) / 1_000_000, 1_000))
     }
@@ -235,8 +258,9 @@ final class Engine {
     /// Once per second: what nobody signals.
     private func keepHouse(_ now: Instant) {
         housekeepingAt = now.advanced(byMilliseconds: 1_000)
-        if !link.isLive { refreshLink() }
-        core.expire(now: now, slotCountMax: 65_536)
+        if (0..<links.count).contains(where: { !links.isLive($0) }) { refreshLinks() }
+        core.expire(now: now, slotCountMax: Self.inspectedSlotCountMax)
+        inspect(now)
         startAuditIfDue(now)
         rememberRole()
         if now.milliseconds(since: startedAt) % 30_000 < 1_000 { checkKernel() }

@@ -89,6 +89,23 @@ struct SyncCore: ~Copyable {
         )
     }
 
+    /// Looks at the next places of both caches for damaged records; returns how many there were in each.
+    mutating func inspect(slotCountMax: Int) -> (own: Int, external: Int) {
+        (internalCache.inspect(slotCountMax: slotCountMax), externalCache.inspect(slotCountMax: slotCountMax))
+    }
+
+    /// Does harm to one flow and tells nobody, for tests of what finds it; false if there is none.
+    mutating func harm(_ harm: EngineRequest.Harm) -> Bool {
+        switch harm {
+        case .flipInternal: return internalCache.damageFirst()
+        case .flipExternal: return externalCache.damageFirst()
+        case .forgetExternal:
+            guard let slot = externalCache.table.next(after: nil) else { return false }
+            externalCache.remove(slot)
+            return true
+        }
+    }
+
     /// Changes the role; a node that stops claiming releases the flows it holds.
     mutating func setRole(_ role: NodeRole, now: Instant) {
         let claimed = node.role.claimsFlows
