@@ -62,7 +62,7 @@ extension ReplicationNode {
 
     func isOwedAck(_ index: Int) -> Bool { settings.isReliable && peers[index].isReliable }
 
-    private mutating func owesAck(_ index: Int, due: Instant) {
+    mutating func owesAck(_ index: Int, due: Instant) {
         guard isOwedAck(index) else { return }
         peers[index].ackDueAt = min(peers[index].ackDueAt ?? due, due)
     }
@@ -84,138 +84,6 @@ extension ReplicationNode {
         case .unknownVersion: received.unknownVersion += 1
         case .malformedMessage: received.malformedMessage += 1
         case .malformedRecord: received.malformedRecord += 1
-        }
-    }
-
-    /// The session a datagram belongs to: begun, and begun anew with a new epoch, by a datagram that names this node's
-    /// own epoch.
-    private mutating func session(
-        _ header: DatagramHeader,
-        _ datagram: RawSpan,
-        now: Instant,
-        internalCache: inout InternalCache,
-        externalCache: inout ExternalCache
-    ) -> Int? {
-        let known = peers.firstIndex { $0.nodeID == header.nodeID }
-        if let known, isStale(header.epoch, known) {
-            received.staleEpoch += 1
-            return nil
-        }
-        if let known, peers[known].epoch == header.epoch { return known }
-        guard known != nil || peers.count < Self.peerCountMax else {
-            received.tooManyPeers += 1
-            return nil
-        }
-        guard provesItself(datagram) else {
-            received.unproven += 1
-            if candidates.hear(header, now: now) { heartbeatDueAt = now }
-            return nil
-        }
-        candidates.remove(header)
-        // Its name, and this node's, are to be known from the start.
-        heartbeatDueAt = now
-        guard let known else {
-            var peer = PeerSession(header, now: now)
-            peer.beginRequest(isWhole: true, now: now)
-            peer.epochGeneration = peer.generation
-            peers.append(peer)
-            return peers.count - 1
-        }
-        sender.removeMember(known, cache: &internalCache)
-        summaries.removeAll(of: known)
-        dropTombstones(known, &externalCache)
-        peers[known].restart(header, isWhole: wantsWhole(known, externalCache), now: now)
-        events.append(.peerRestarted(name: peers[known].displayName))
-        return known
-    }
-
-    /// Whether an epoch is one that its node has left behind.
-    ///
-    /// A lower one may be new if the peer was silent: then its clock was set back over a restart.
-    private func isStale(_ epoch: UInt64, _ index: Int) -> Bool {
-        let peer = peers[index]
-        guard epoch != peer.epoch else { return false }
-        if peer.retiredEpochs.contains(epoch) { return true }
-        return epoch < peer.epoch
-            && (peer.isUp || peer.retiredEpochs.count == PeerSession.retiredEpochCountMax)
-    }
-
-    /// Whether a datagram names this node's own epoch, as only what was made in this life of it can.
-    private func provesItself(_ datagram: RawSpan) -> Bool {
-        var reader = MessageReader(datagram)
-        while let message = try? reader.next() {
-            let kind = MessageKind(rawValue: message.kind)
-            guard kind == .hello || kind == .ack || kind == .resyncRequest else { continue }
-            let body = datagram.extracting(message.body)
-            if body.littleEndian(at: 0, as: UInt32.self) == nodeID,
-                body.littleEndian(at: 8, as: UInt64.self) == settings.epoch
-            {
-                return true
-            }
-        }
-        return false
-    }
-
-    /// Whether a peer's whole state is asked for: nothing of it is here that a digest could be compared with.
-    func wantsWhole(_ index: Int, _ externalCache: borrowing ExternalCache) -> Bool {
-        externalCache.table.total(owner: UInt16(index)).flowCount == 0
-    }
-
-    /// Notes that a peer lives and what its header says.
-    private mutating func hear(
-        _ header: DatagramHeader,
-        _ index: Int,
-        _ externalCache: borrowing ExternalCache,
-        now: Instant
-    ) {
-        peers[index].lastHeard = now
-        peers[index].heardOnLink[header.link] = now
-        peers[index].isReliable = !header.flags.contains(.bestEffort)
-        if !peers[index].isUp {
-            peers[index].isUp = true
-            owesAck(index, due: now)
-            // What was missed meanwhile only the peer knows.
-            peers[index].beginRequest(isWhole: wantsWhole(index, externalCache), now: now)
-            events.append(.peerUp(name: peers[index].displayName))
-        }
-        // A datagram that was overtaken on its way says how things were.
-        if header.sequence >= peers[index].latestSequence {
-            peers[index].latestSequence = header.sequence
-            let isClaiming = header.flags.contains(.claiming)
-            let wasClaiming = peers[index].isClaiming
-            peers[index].isClaiming = isClaiming
-            let outranksItself = header.takeoverNumber > peers[index].takeoverNumber
-            // What it claims from now on is known only by its whole state.
-            if isClaiming, !wasClaiming || outranksItself {
-                requestAgain(index, isWhole: wantsWhole(index, externalCache), now: now)
-            }
-            hearTakeoverNumber(header, index)
-        }
-        if isOwner(peers[index]) { peers[index].ownedUntil = now }
-    }
-
-    /// Asks for a peer's state as it is from now on; a request that has not left yet is as good.
-    private mutating func requestAgain(_ index: Int, isWhole: Bool, now: Instant) {
-        if let request = peers[index].request, request.sentAt == nil { return }
-        peers[index].beginRequest(isWhole: isWhole, now: now)
-    }
-
-    /// Takes in a takeover number that is perhaps higher than this node's.
-    ///
-    /// Either a peer has taken over, or it had and has stepped back again while this node stayed primary (a split brain
-    /// that healed). Then this node claims its flows anew.
-    private mutating func hearTakeoverNumber(_ header: DatagramHeader, _ index: Int) {
-        let isNews = peers[index].takeoverNumber != header.takeoverNumber
-        peers[index].takeoverNumber = header.takeoverNumber
-        highestTakeoverNumber = max(highestTakeoverNumber, header.takeoverNumber)
-        guard role == .primary, header.takeoverNumber > takeoverNumber else { return }
-        if header.flags.contains(.claiming) {
-            if isNews {
-                events.append(.outranked(name: peers[index].displayName, takeoverNumber: header.takeoverNumber))
-            }
-        } else {
-            takeoverNumber = nextTakeoverNumber
-            events.append(.claimedAnew(takeoverNumber: takeoverNumber))
         }
     }
 
@@ -277,37 +145,46 @@ extension ReplicationNode {
                 receive(Repaired(decoding: body), index, now: now, &externalCache)
             case .ack:
                 receiveAck(Ack(decoding: body), index, &internalCache)
-            case .heartbeat:
-                receiveHeartbeat(Heartbeat(decoding: body), index, externalCache, now: now)
-            case .hello:
-                if body.littleEndian(at: 0, as: UInt32.self) == nodeID,
-                    body.littleEndian(at: 8, as: UInt64.self) == settings.epoch
-                {
-                    peers[index].linksHeard = UInt8(truncatingIfNeeded: body.littleEndian(at: 4, as: UInt32.self))
-                }
-            case .digest:
-                receiveDigest(body, header, index, now: now, externalCache)
-            case .verdict:
-                receiveVerdict(body, index, now: now)
-            case .summaryRequest:
-                receive(SummaryRequest(decoding: body), index)
-            case .summary:
-                receive(Summary(decoding: body), index, now: now, externalCache)
-            case .repairRequest:
-                receive(RepairPart(decoding: body), index, now: now)
-            case .resyncRequest:
-                receiveResyncRequest(body, index, now: now)
-            case .behind:
-                if body.littleEndian(at: 0, as: UInt32.self) == nodeID,
-                    body.littleEndian(at: 8, as: UInt64.self) == settings.epoch, peers[index].request == nil
-                {
-                    peers[index].beginRequest(isWhole: wantsWhole(index, externalCache), now: now)
-                }
-            default:
-                received.unknownMessage += 1
+            case let kind:
+                applyUnsequenced(kind, body, header, index, now: now, externalCache)
             }
         }
         for slot in tombstones ?? [] { peers[index].tombstones.append((slot, header.sequence)) }
+    }
+
+    /// Applies a message that changes no flow, whatever datagram it came in.
+    private mutating func applyUnsequenced(
+        _ kind: MessageKind?,
+        _ body: RawSpan,
+        _ header: DatagramHeader,
+        _ index: Int,
+        now: Instant,
+        _ externalCache: borrowing ExternalCache
+    ) {
+        switch kind {
+        case .heartbeat:
+            receiveHeartbeat(Heartbeat(decoding: body), index, externalCache, now: now)
+        case .hello:
+            guard isForThisEpoch(body) else { return }
+            peers[index].linksHeard = UInt8(truncatingIfNeeded: body.littleEndian(at: 4, as: UInt32.self))
+        case .digest:
+            receiveDigest(body, header, index, now: now, externalCache)
+        case .verdict:
+            receiveVerdict(body, index, now: now)
+        case .summaryRequest:
+            receive(SummaryRequest(decoding: body), index)
+        case .summary:
+            receive(Summary(decoding: body), index, now: now, externalCache)
+        case .repairRequest:
+            receive(RepairPart(decoding: body), index, now: now)
+        case .resyncRequest:
+            receiveResyncRequest(body, index, now: now)
+        case .behind:
+            guard isForThisEpoch(body), peers[index].request == nil else { return }
+            peers[index].beginRequest(isWhole: wantsWhole(index, externalCache), now: now)
+        default:
+            received.unknownMessage += 1
+        }
     }
 
     private mutating func applyUpsert(
@@ -383,9 +260,7 @@ extension ReplicationNode {
     }
 
     private mutating func receiveResyncRequest(_ body: RawSpan, _ index: Int, now: Instant) {
-        guard body.littleEndian(at: 0, as: UInt32.self) == nodeID,
-            body.littleEndian(at: 8, as: UInt64.self) == settings.epoch
-        else { return }
+        guard isForThisEpoch(body) else { return }
         let request = Transfer.Request(
             peer: index,
             nodeID: peers[index].nodeID,

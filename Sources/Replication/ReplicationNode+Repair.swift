@@ -153,7 +153,8 @@ extension ReplicationNode {
         sender.take(part, from: index, nodeID: peers[index].nodeID, now: now)
     }
 
-    private func isForThisEpoch(_ body: RawSpan) -> Bool {
+    /// Whether a message names this node and its epoch, in the place where all those do that are for one node.
+    func isForThisEpoch(_ body: RawSpan) -> Bool {
         body.littleEndian(at: 0, as: UInt32.self) == nodeID
             && body.littleEndian(at: 8, as: UInt64.self) == settings.epoch
     }

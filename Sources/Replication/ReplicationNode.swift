@@ -68,7 +68,7 @@ public struct ReplicationNode: ~Copyable {
     static let ackDelayMilliseconds: UInt64 = 1
     static let sweepSlotCountMax = 16_384
 
-    public private(set) var settings: NodeSettings
+    var settings: NodeSettings
     let nodeID: UInt32
     var sender: Sender
     var peers: [PeerSession] = []

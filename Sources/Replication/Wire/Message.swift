@@ -10,17 +10,21 @@ import Flow
 /// | 1 | upsert | record: the flow's state now, timeout in seconds left |
 /// | 2 | delete | record; only its identity counts |
 /// | 3 | ack | node id (4), range count (4), epoch (8), cumulative (8), ranges: offset above it (2), count (2) |
-/// | 4 | heartbeat | role (1), byte count of the name (1), zero (2), announced flows (4), digests of mode, protocols and ignored addresses (4 each), name padded with zeros |
+/// | 4 | heartbeat | role (1), name byte count (1), zero (2), announced flows (4), shared settings (12), name, zeros |
 /// | 5 | resync request | node id (4), token (4), epoch (8) of the node asked; scope (4): 0 all flows, 1 changes only |
 /// | 6 | transfer end | node id (4) and token (4) of the request, flows sent (4), zero (4) |
 /// | 7 | behind | node id (4), zero (4), epoch (8) of the node that has to ask for a resync |
 /// | 8 | hello | node id (4), links it is heard on (4, bitmap), epoch (8) of a node that is heard |
 /// | 9 | digest | announced flows (4), zero (4), sum over their digests (8), as of this datagram's sequence |
 /// | 10 | verdict | node id (4), differing flows (4), epoch (8) of the node whose flows were compared |
-/// | 11 | summary request | node id (4), token (4), epoch (8); depth (2), node count (2), nodes of the tree of buckets at that depth (2 each) |
-/// | 12 | summary | node id (4) and token (4) of the request; depth (2), entry count (2); entries: node (2), zero (2), half sums of its 16 children (4 each) |
-/// | 13 | repair request | node id (4), token (4), epoch (8); part (2), part count (2), entry count (2), zero (2); entries: bucket (2), item count (2), half digests (4 each) |
-/// | 14 | repaired | node id (4) and token (4) of the request; part (2), zero (2), item count (4), flows sent (4), bytes sent (4), bitmap of the items that the sender has too |
+/// | 11 | summary request | node id (4), token (4), epoch (8), depth (2), node count (2), nodes (2 each) |
+/// | 12 | summary | node id (4), token (4), depth (2), entry count (2), entries: node (2), zero (2), 16 half sums (4 each) |
+/// | 13 | repair request | node id (4), token (4), epoch (8), part (2), part count (2), entry count (2), zero (2), entries |
+/// | 14 | repaired | node id (4), token (4), part (2), zero (2), item count (4), flows (4) and bytes (4) sent, bitmap |
+///
+/// Shared settings are digests of mode, protocols and ignored addresses, 4 bytes each. Nodes are those of the tree of
+/// buckets at that depth, and the half sums those of a node's children. Entries of a repair request: bucket (2), item
+/// count (2), half digests (4 each). The bitmap says which items the sender has too.
 ///
 /// Upserts, deletes, transfer ends and repaired travel in sequenced datagrams, the others in any. Which half of a sum
 /// or digest is meant follows from the token: the low one if it is even.
