@@ -48,7 +48,9 @@ extension ReplicationNode {
             if peer.synchronisedSince == nil { peers[index].synchronisedSince = now }
             return
         }
-        // Every datagram up to this one is here, and none after it.
+        // Every datagram up to this one is here, and none after it. A later header may have moved the window on, over
+        // what its sender has taken for lost and put into a newer datagram: then this digest was overtaken.
+        guard header.sequence >= peer.latestSequence else { return }
         let isSequenced = header.flags.contains(.sequenced)
         guard peer.window.cumulative == (isSequenced ? header.sequence - 1 : header.sequence), !peer.window.hasGap
         else {
