@@ -83,7 +83,7 @@ let package = Package(
         // The lab: routers, client and server as network namespaces on this machine's kernel.
         .target(
             name: "Lab",
-            dependencies: ["SystemIO", "CLinux", "Flow", "Conntrack", "Control"],
+            dependencies: ["SystemIO", "CLinux", "Flow", "Conntrack", "Control", "Link"],
             path: "Tests/Lab",
             swiftSettings: strict
         ),
