@@ -12,7 +12,7 @@ struct FlowSyncCommand: ParsableCommand {
         version: "flowsync \(Version.text)",
         subcommands: [
             Status.self, Stats.self, Dump.self, RoleCommand.self, Ready.self, Commit.self, Flush.self, Resync.self,
-            Push.self, Config.self, Debug.self,
+            Push.self, Config.self, Keygen.self, Debug.self,
         ]
     )
 

@@ -39,11 +39,12 @@ struct SealKeyFileTests {
     @Test("A file that is made can be loaded, by its owner only, and is never overwritten")
     func create() throws {
         let folder = try Folder()
-        try KeyRing.create(at: folder.key)
+        let made = try KeyRing.create(at: folder.key)
         var status = stat()
         #expect(stat(folder.key, &status) == 0)
         #expect(status.st_mode & 0o7777 == 0o600)
         let ring = try KeyRing.load(path: folder.key)
+        #expect(made == ring)
         let bytes = try SystemFile.read(folder.key)
         #expect(try KeyRing(parsing: bytes, path: folder.key) == ring)
         #expect(throws: KeyFileError.exists(path: folder.key)) { try KeyRing.create(at: folder.key) }
@@ -59,8 +60,7 @@ struct SealKeyFileTests {
         }
         #expect(access(folder.key, F_OK) != 0)
         let path = "\(folder.path)/none/sync.key"
-        let missing = KeyFileError.system(SystemError(call: "open", errno: ENOENT, context: path))
-        #expect(throws: missing) { try KeyRing.create(at: path) }
+        #expect(throws: KeyFileError.noFolder(path: path)) { try KeyRing.create(at: path) }
     }
 
     @Test(

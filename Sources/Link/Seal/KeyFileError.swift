@@ -24,6 +24,8 @@ public enum KeyFileError: Error, Equatable, CustomStringConvertible {
     case noKey(path: String)
     /// A key file is to be made where there is a file already.
     case exists(path: String)
+    /// A key file is to be made in a folder that does not exist.
+    case noFolder(path: String)
 
     /// What is wrong, where, and what to do.
     public var description: String {
@@ -49,6 +51,8 @@ public enum KeyFileError: Error, Equatable, CustomStringConvertible {
             "\(path): there is no key in it. Remove it and make one with `flowsync keygen \(path)`"
         case .exists(let path):
             "\(path): there is such a file already, and it may hold a key in use. Remove it, or give another path"
+        case .noFolder(let path):
+            "\(path): there is no such folder to put the key file in. Make it first, or give another path"
         }
     }
 }

@@ -25,7 +25,12 @@ extension KeyRing {
     }
 
     /// Makes a new key file that only its owner can use; a file that is there already is left alone.
-    public static func create(at path: String) throws(KeyFileError) {
+    ///
+    /// Returns the ring that is in it.
+    @discardableResult
+    public static func create(at path: String) throws(KeyFileError) -> KeyRing {
+        let text = Array(generate().utf8)
+        let ring = try KeyRing(parsing: text, path: path)
         let flags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW
         let number: Int32
         do {
@@ -33,18 +38,21 @@ extension KeyRing {
             number = try checked("open", path) { unsafe open(path, flags, 0o600) }
         } catch .system(let error) where error.errno == EEXIST {
             throw .exists(path: path)
+        } catch .system(let error) where error.errno == ENOENT {
+            throw .noFolder(path: path)
         }
         let descriptor = OwnedDescriptor(adopting: number)
         do {
             // The umask may have taken bits from the owner, too.
             try checked("fchmod", path) { fchmod(descriptor.rawValue, 0o600) }
-            try write(Array(generate().utf8), to: descriptor.rawValue, path: path)
+            try write(text, to: descriptor.rawValue, path: path)
             try checked("fsync", path) { fsync(descriptor.rawValue) }
         } catch {
             // A file with half a key, or none, would only be in the way.
             _ = unsafe unlink(path)
             throw error
         }
+        return ring
     }
 
     /// The text of a new key file, with one random key.
