@@ -130,6 +130,13 @@ struct PeerSession {
         epochGeneration = generation
     }
 
+    /// Its flows are no longer its own to speak of: there is nothing more to compare or to wait for.
+    mutating func endComparison(now: Instant) {
+        comparison.repair = nil
+        comparison.differingFlowCount = 0
+        if request == nil, sweep == nil { synchronisedSince = synchronisedSince ?? now }
+    }
+
     /// What it is told of this node's copy of its flows: how many differ; the largest number if that is not known.
     var verdictToSend: UInt32 {
         if synchronisedSince != nil { return 0 }

@@ -97,6 +97,7 @@ extension ReplicationNode {
             let isClaiming = header.flags.contains(.claiming)
             let wasClaiming = peers[index].isClaiming
             peers[index].isClaiming = isClaiming
+            if wasClaiming, !isClaiming { peers[index].endComparison(now: now) }
             let outranksItself = header.takeoverNumber > peers[index].takeoverNumber
             // What it claims from now on is known only by its whole state.
             if isClaiming, !wasClaiming || outranksItself {

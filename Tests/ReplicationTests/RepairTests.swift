@@ -141,6 +141,23 @@ struct RepairTests {
         #expect(pair.nodes[1].node.peerStatus[0].synchronisedSince != nil)
     }
 
+    @Test("a peer that steps back in the middle of a repair leaves nothing unfinished")
+    func steppingBack() {
+        let pair = makePair(seed: 26, flowCount: 500)
+        damage(pair, removed: 50, changed: 0, added: 0)
+        pair.link.isDeaf[0] = true
+        pair.run(milliseconds: 600)
+        #expect(pair.nodes[1].node.peerStatus[0].synchronisedSince == nil)
+        pair.setRole(.backup, of: 0)
+        pair.link.isDeaf[0] = false
+        pair.run(milliseconds: 1_000)
+        let status = pair.nodes[1].node.peerStatus[0]
+        #expect(status.synchronisedSince != nil && status.differingFlowCount == 0, "there is nothing to be in sync with")
+        let sent = pair.nodes[1].node.sent.datagrams
+        pair.run(milliseconds: 1_000)
+        #expect(pair.nodes[1].node.sent.datagrams - sent <= 6, "heartbeats alone")
+    }
+
     @Test("best effort: nothing is acknowledged or sent again, and digests mend what was lost")
     func bestEffort() {
         let pair = makePair(seed: 25, flowCount: 1_000, isReliable: false)
