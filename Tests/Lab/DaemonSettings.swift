@@ -56,7 +56,7 @@ public struct LabLink: Sendable, CustomStringConvertible {
 /// What differs between the daemons of the lab.
 public struct DaemonSettings: Sendable {
     /// What protects the sync links.
-    public enum Security: Sendable {
+    public enum Security: String, CaseIterable, Sendable {
         /// Nothing.
         case insecure
         /// A key file that the lab writes.

@@ -105,6 +105,8 @@ extension LabTests {
                 #expect(lab.daemons[router]?.process.isRunning == true)
                 let status = try lab.status(of: router)
                 #expect(status.warnings == warnings[index])
+                // A copy of what the node itself sent before its restart is no second node of its name.
+                #expect(!lab.log(of: router).contains("called \(router) too"))
                 #expect(status.peers.map(\.epoch) == [peers[index]], "\(status.peers)")
             }
             #expect(try lab.status(of: .r1).caches.externalFlowCount == 0)
@@ -118,7 +120,9 @@ extension LabTests {
             lost: Int
         ) {
             let arrived = report.total(at: router) - lost
-            #expect(causes.values.reduce(0, +) >= arrived, "\(router): \(causes) of \(arrived)")
+            let refused = Int(causes.values.reduce(0, +))
+            // The live load may add a few of its own, such as a datagram that came twice.
+            #expect(arrived...arrived + arrived / 1_000 ~= refused, "\(router): \(causes) of \(arrived)")
             let share = UInt64(Self.count / HostileKind.allCases.count)
             // Of each kind at most half never arrives: what claims to come from the router itself.
             func expect(_ names: [String], atLeast count: UInt64) {

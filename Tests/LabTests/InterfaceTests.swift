@@ -75,11 +75,16 @@ extension LabTests {
             #expect(try lab.waitUntilEqual(within: 5) == 300)
         }
 
-        @Test("foreign and malformed datagrams are counted and change nothing")
-        func hostileDatagrams() throws {
+        @Test(
+            "foreign and malformed datagrams are counted and change nothing",
+            arguments: DaemonSettings.Security.allCases
+        )
+        func hostileDatagrams(security: DaemonSettings.Security) throws {
             let lab = try Lab()
             defer { lab.close() }
-            try lab.startPair(DaemonSettings(transport: .unicastIPv4))
+            var settings = DaemonSettings(transport: .unicastIPv4)
+            settings.security = security
+            try lab.startPair(settings)
             try lab.inject(100, into: .r1)
             try lab.waitUntilEqual(within: 5)
             let before = try lab.statistics(of: .r1)
@@ -96,7 +101,10 @@ extension LabTests {
             Clock.sleep(seconds: 0.5)
 
             let after = try lab.statistics(of: .r1)
-            #expect(after.replication.malformedCount >= before.replication.malformedCount + 5, "\(after.replication)")
+            func refused(_ counters: ReplicationStatistics) -> UInt64 {
+                security == .sealed ? counters.dropped["not sealed", default: 0] : counters.malformedCount
+            }
+            #expect(refused(after.replication) == refused(before.replication) + 5, "\(after.replication)")
             let foreign = after.links.first?.dropped.filter { $0.key.contains("foreign") }.values.reduce(0, +) ?? 0
             #expect(foreign >= 3, "\(after.links)")
             #expect(try lab.waitUntilEqual(within: 5) == 100)
