@@ -306,7 +306,7 @@ struct Sender: ~Copyable {
         // The transfer waits for nothing more: of a node that claims nothing, its end says nothing about any flow.
         forgetPending(&cache)
         transfer?.isWalked = true
-        transfer?.plan = nil
+        transfer?.dropPlan()
         finishTransferIfDone()
     }
 
@@ -382,9 +382,8 @@ struct Sender: ~Copyable {
         now: Instant,
         cache: inout InternalCache
     ) -> Bool {
-        guard var current = transfer, !current.isWalked else { return false }
-        // The plan is changed in place below: it must not be shared with the copy that waits here.
-        transfer?.plan = nil
+        // Taken out rather than copied, so that the plan is changed in place below.
+        guard transfer?.isWalked == false, var current = transfer.take() else { return false }
         pacer.refill(now: now)
         var wrote = false
         var slotCount = 0

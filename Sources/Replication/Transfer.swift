@@ -32,6 +32,9 @@ struct Transfer {
         self.plan = plan
     }
 
+    /// Leaves the lists unanswered: whoever sent them asks again.
+    mutating func dropPlan() { plan = nil }
+
     /// Starts the walk over; what it has found out so far is found out again.
     mutating func restart() {
         position = nil
