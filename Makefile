@@ -6,6 +6,9 @@ DESTDIR ?=
 # Only lab tests whose name matches: make lab FILTER=Failover
 FILTER  ?=
 SCRATCH ?= .build
+# How many seeds the simulator runs, and how long the fuzzers.
+SEEDS   ?= 20000
+SECONDS ?= 60
 BIN     ?= $(SCRATCH)/release
 
 # The lab and apt-get need root; sudo is for those who are not.
@@ -23,7 +26,7 @@ DOCUMENTS := $(DESTDIR)$(PREFIX)/share/doc/flowsync
 # The files name installed programs under /usr.
 WITH_PREFIX := sed -E 's,/usr/(s?bin/flowsync|lib/flowsync|share/doc/flowsync),$(PREFIX)/\1,g'
 
-.PHONY: build release deps test unit lab demo format lint install uninstall clean
+.PHONY: build release deps test unit simulate simulate-defects fuzz lab demo format lint install uninstall clean
 .NOTPARALLEL:
 
 build: deps
@@ -50,6 +53,19 @@ test: deps lint unit release lab
 # cores side by side is no faster.
 unit: deps
 	$(SWIFT) test $(PACKAGE) --no-parallel --skip LabTests
+
+# The protocol on virtual time: make simulate SEEDS=20000
+simulate: deps
+	$(SWIFT) build $(PACKAGE) -c release --product flowsync-simulate
+	$(BIN)/flowsync-simulate --seeds $(SEEDS)
+
+# Whether the simulator would find a defect, tried with one after the other.
+simulate-defects: deps
+	SWIFT=$(SWIFT) Tests/simulate-defects.sh
+
+# What reads bytes from outside: make fuzz SECONDS=600
+fuzz:
+	FUZZ_BUILD=$(abspath $(SCRATCH))/fuzz Fuzz/run $(SECONDS)
 
 # The daemons under test are the release binaries.
 lab: release
