@@ -15,17 +15,20 @@ extension LabTests {
             _ arguments: [String] = []
         ) throws -> CommandResult {
             let path = "\(lab.directory)/single.toml"
-            let text =
-                configuration
-                ?? DaemonSettings().configuration(
-                    for: .r1,
-                    socketPath: "\(lab.directory)/r1.sock"
-                )
-            try writeTextFile(path, text)
+            try lab.setKeys([lab.key], of: .r1)
+            try writeTextFile(path, configuration ?? goodConfiguration(lab))
             return try lab.run(
                 on: .r1,
                 prefix + [try LabPrograms.daemon(), "--config", path] + arguments,
                 timeoutSeconds: 10
+            )
+        }
+
+        private func goodConfiguration(_ lab: Lab) -> String {
+            DaemonSettings().configuration(
+                for: .r1,
+                socketPath: "\(lab.directory)/r1.sock",
+                keyFilePath: lab.keyFilePath(of: .r1)
             )
         }
 
@@ -160,7 +163,7 @@ extension LabTests {
             #expect(usage.exit == 2 || usage.exit == 64, "\(usage.summary)")
             #expect(usage.errorText.contains("--frobnicate"), "\(usage.summary)")
 
-            let good = DaemonSettings().configuration(for: .r1, socketPath: "\(lab.directory)/r1.sock")
+            let good = goodConfiguration(lab)
             let bad = try runDaemon(lab, configuration: good.replacing("event-buffer ", with: "event-bufer "))
             #expect(bad.exit == 1, "\(bad.summary)")
             #expect(bad.errorText.contains("single.toml:"), "\(bad.summary)")
@@ -189,9 +192,14 @@ extension LabTests {
                     try runChecked(["cp", "-L", "--parents", String(path), root])
                 }
             }
+            try writeTextFile("\(root)/etc/sync.key", lab.key + "\n")
             try writeTextFile(
                 "\(root)/etc/flowsyncd.toml",
-                DaemonSettings().configuration(for: .r1, socketPath: "/run/control.sock")
+                DaemonSettings().configuration(
+                    for: .r1,
+                    socketPath: "/run/control.sock",
+                    keyFilePath: "/etc/sync.key"
+                )
             )
             // With /proc, as on any machine: Swift reads its arguments there, the daemon the kernel's parameters. The
             // mount is gone with the program, since it is in a mount namespace of its own.
