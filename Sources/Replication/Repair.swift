@@ -21,7 +21,7 @@ struct Repair {
     struct Item {
         var bucket: UInt16
         var slot: Slot
-        var half: UInt32
+        var piece: UInt16
         var sequence: UInt64
         var generation: UInt16
     }
@@ -35,7 +35,7 @@ struct Repair {
 
     let token: UInt32
     let startedAt: Instant
-    let half: DigestHalf
+    let piece: DigestPiece
     private(set) var phase = Phase.sums(depth: 1)
     /// The nodes whose children's sums have yet to come.
     private var awaited: Set<UInt16>
@@ -58,7 +58,7 @@ struct Repair {
     init(token: UInt32, now: Instant) {
         self.token = token
         startedAt = now
-        half = DigestHalf(token: token)
+        piece = DigestPiece(token: token)
         awaited = Set(0..<UInt16(BucketDigests.nodeCount(depth: 1)))
     }
 
@@ -71,7 +71,7 @@ struct Repair {
         for entry in summary.entries where awaited.remove(entry.node) != nil {
             for (offset, sum) in entry.sums.enumerated() {
                 let child = Int(entry.node) * BucketDigests.childCount + offset
-                if half(digests.sum(depth: summary.depth + 1, node: child)) != sum { differing.append(UInt16(child)) }
+                if piece(digests.sum(depth: summary.depth + 1, node: child)) != sum { differing.append(UInt16(child)) }
             }
         }
         guard awaited.isEmpty else { return false }
@@ -96,7 +96,7 @@ struct Repair {
         guard phase == .listing else { return }
         var wanted = [UInt64](repeating: 0, count: BucketDigests.bucketCount / 64)
         for bucket in differing { wanted[Int(bucket) / 64] |= 1 << UInt64(bucket % 64) }
-        let half = half
+        let piece = piece
         var found: [Item] = []
         listPosition = table.walk(after: listPosition, slotCountMax: slotCountMax) { slot, header in
             guard header.owner == owner, wanted[Int(header.bucket) / 64] & 1 << UInt64(header.bucket % 64) != 0,
@@ -106,7 +106,7 @@ struct Repair {
                 Item(
                     bucket: header.bucket,
                     slot: slot,
-                    half: half(header.digest),
+                    piece: piece(header.digest),
                     sequence: header.sequence,
                     generation: header.generation
                 )
@@ -143,12 +143,12 @@ struct Repair {
             repeat {
                 if wordCount + 2 > RepairPart.entryWordCountMax { close(&parts) }
                 var entry = RepairPart.Entry(bucket: bucket, items: [])
-                wordCount += 1
-                while next < items.count, items[next].bucket == bucket, wordCount < RepairPart.entryWordCountMax {
-                    entry.items.append(items[next].half)
+                let room = (RepairPart.entryWordCountMax - wordCount - 1) * 2
+                while next < items.count, items[next].bucket == bucket, entry.items.count < room {
+                    entry.items.append(items[next].piece)
                     next += 1
-                    wordCount += 1
                 }
+                wordCount += entry.wordCount
                 entries.append(entry)
             } while next < items.count && items[next].bucket == bucket
         }

@@ -34,8 +34,8 @@ struct RepairPlan {
         var holders: UInt64 = 0
         for place in places {
             let part = parts[place.part]
-            let half = DigestHalf(token: part.part.token)(digest)
-            guard let item = part.part.entries[place.entry].items.firstIndex(of: half) else { continue }
+            let piece = DigestPiece(token: part.part.token)(digest)
+            guard let item = part.part.entries[place.entry].items.firstIndex(of: piece) else { continue }
             answers[place.part].confirm(place.firstItem + item)
             holders |= 1 << UInt64(part.peer)
         }

@@ -15,7 +15,7 @@ extension ReplicationNode {
         do {
             header = try DatagramHeader(decoding: datagram)
             guard header.nodeID != nodeID else {
-                receiveOwn(header, now: now)
+                receiveOwn(header, datagram, now: now)
                 return
             }
             try MessageReader.validate(datagram)
@@ -67,9 +67,15 @@ extension ReplicationNode {
         peers[index].ackDueAt = min(peers[index].ackDueAt ?? due, due)
     }
 
-    private mutating func receiveOwn(_ header: DatagramHeader, now: Instant) {
+    /// A datagram under this node's own id: looped back, a replay of its last life, or of a double.
+    ///
+    /// Only a double can name this node's epoch.
+    private mutating func receiveOwn(_ header: DatagramHeader, _ datagram: RawSpan, now: Instant) {
         if header.epoch == settings.epoch {
             received.own += 1
+        } else if (try? MessageReader.validate(datagram)) == nil || !provesItself(datagram) {
+            received.unproven += 1
+            _ = candidates.hear(header, now: now)
         } else {
             received.duplicateNodeID += 1
             duplicateHeardAt = now

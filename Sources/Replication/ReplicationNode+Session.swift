@@ -58,7 +58,7 @@ extension ReplicationNode {
     }
 
     /// Whether a datagram names this node's own epoch, as only what was made in this life of it can.
-    private func provesItself(_ datagram: RawSpan) -> Bool {
+    func provesItself(_ datagram: RawSpan) -> Bool {
         var reader = MessageReader(datagram)
         while let message = try? reader.next() {
             let kind = MessageKind(rawValue: message.kind)

@@ -38,13 +38,13 @@ struct SummaryQueue {
         guard let (order, nodes) = orders.first else { return 0 }
         let room = (writer.bodyByteCountMax / 4 - Summary.fixedWordCount) / Summary.Entry.wordCount
         guard room > 0 else { return 0 }
-        let half = DigestHalf(token: order.token)
+        let piece = DigestPiece(token: order.token)
         let digests = table.digests(owner: 0)
         let entries = nodes.prefix(room).map { node in
             Summary.Entry(
                 node: node,
                 sums: (0..<BucketDigests.childCount).map {
-                    half(digests.sum(depth: order.depth + 1, node: Int(node) * BucketDigests.childCount + $0))
+                    piece(digests.sum(depth: order.depth + 1, node: Int(node) * BucketDigests.childCount + $0))
                 }
             )
         }

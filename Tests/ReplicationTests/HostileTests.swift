@@ -90,7 +90,7 @@ struct HostileTests {
         }
         #expect(counters.truncated > 0 && counters.foreign > 0 && counters.unknownVersion > 0)
         #expect(counters.malformedMessage > 0 && counters.malformedRecord > 0 && counters.unknownMessage > 0)
-        #expect(counters.own > 0 && counters.duplicateNodeID > 0 && counters.duplicate > 0)
+        #expect(counters.own > 0 && counters.unproven > 0 && counters.duplicate > 0)
         #expect(counters.datagrams > 0 && counters.upserts > 0 && counters.deletes > 0)
         #expect(acks > 0 && transfers > 0, "what a sender is told was attacked as well")
     }

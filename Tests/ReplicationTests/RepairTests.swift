@@ -152,7 +152,10 @@ struct RepairTests {
         pair.link.isDeaf[0] = false
         pair.run(milliseconds: 1_000)
         let status = pair.nodes[1].node.peerStatus[0]
-        #expect(status.synchronisedSince != nil && status.differingFlowCount == 0, "there is nothing to be in sync with")
+        #expect(
+            status.synchronisedSince != nil && status.differingFlowCount == 0,
+            "there is nothing to be in sync with"
+        )
         let sent = pair.nodes[1].node.sent.datagrams
         pair.run(milliseconds: 1_000)
         #expect(pair.nodes[1].node.sent.datagrams - sent <= 6, "heartbeats alone")
@@ -177,10 +180,10 @@ struct RepairTests {
     @Test("buckets with more flows than a part holds, and lists with gaps, are planned for all the same")
     func planWithLargeBuckets() {
         let digests = (0..<300).map { UInt64($0) &* 0x9e37_79b9_7f4a_7c15 }
-        let half = DigestHalf(token: 4)
+        let piece = DigestPiece(token: 4)
         var list = RepairList(peer: 1, nodeID: 9, token: 4)
         for (number, range) in [0..<100, 100..<200, 200..<250].enumerated() {
-            let entry = RepairPart.Entry(bucket: 5, items: digests[range].map { half($0) })
+            let entry = RepairPart.Entry(bucket: 5, items: digests[range].map { piece($0) })
             list.insert(
                 RepairPart(nodeID: 1, token: 4, epoch: 2, part: UInt16(number), partCount: 3, entries: [entry])
             )

@@ -18,16 +18,16 @@ import Flow
 /// | 9 | digest | announced flows (4), zero (4), sum over their digests (8), as of this datagram's sequence |
 /// | 10 | verdict | node id (4), differing flows (4), epoch (8) of the node whose flows were compared |
 /// | 11 | summary request | node id (4), token (4), epoch (8), depth (2), node count (2), nodes (2 each) |
-/// | 12 | summary | node id (4), token (4), depth (2), entry count (2), entries: node (2), zero (2), 16 half sums (4 each) |
+/// | 12 | summary | node id (4), token (4), depth (2), entry count (2), entries |
 /// | 13 | repair request | node id (4), token (4), epoch (8), part (2), part count (2), entry count (2), zero (2), entries |
 /// | 14 | repaired | node id (4), token (4), part (2), zero (2), item count (4), flows (4) and bytes (4) sent, bitmap |
 ///
 /// Shared settings are digests of mode, protocols and ignored addresses, 4 bytes each. Nodes are those of the tree of
-/// buckets at that depth, and the half sums those of a node's children. Entries of a repair request: bucket (2), item
-/// count (2), half digests (4 each). The bitmap says which items the sender has too.
+/// buckets at that depth. Entries of a summary: node (2), zero (2), pieces of its 16 children's sums (2 each); of a repair
+/// request: bucket (2), item count (2), pieces of the items' digests (2 each), padded to whole words. The bitmap says
+/// which items the sender has too. Which 16 bits a piece is follows from the token: the lowest if it divides by 4.
 ///
-/// Upserts, deletes, transfer ends and repaired travel in sequenced datagrams, the others in any. Which half of a sum
-/// or digest is meant follows from the token: the low one if it is even.
+/// Upserts, deletes, transfer ends and repaired travel in sequenced datagrams, the others in any.
 enum MessageKind: UInt8, Sendable {
     case upsert = 1
     case delete = 2

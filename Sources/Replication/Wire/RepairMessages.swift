@@ -4,14 +4,16 @@ import FlowTable
 // The messages by which a receiver finds out what differs between its copy of a sender's flows and the sender's own,
 // and has it mended. Bodies are 32-bit words; the two halves of a word below are its low and its high 16 bits.
 
-/// Which half of 64-bit sums and digests goes over the wire; it changes with the token, so that a difference that one
-/// half hides by chance shows in the other.
-struct DigestHalf: Equatable {
+/// Which 16 bits of 64-bit sums and digests go over the wire in a search.
+///
+/// They change with the token: what looks equal by chance in one search, once in 65,536 times, shows in the next.
+/// Whether there is a difference at all is decided by all 64 bits.
+struct DigestPiece: Equatable {
     private let shift: UInt64
 
-    init(token: UInt32) { shift = token & 1 == 0 ? 0 : 32 }
+    init(token: UInt32) { shift = UInt64(token % 4) * 16 }
 
-    func callAsFunction(_ digest: UInt64) -> UInt32 { UInt32(truncatingIfNeeded: digest >> shift) }
+    func callAsFunction(_ digest: UInt64) -> UInt16 { UInt16(truncatingIfNeeded: digest >> shift) }
 }
 
 /// Asks for the sums of the children of some nodes of the tree of buckets, all at one depth.
@@ -76,11 +78,11 @@ struct SummaryRequest {
 /// The sums of the children of some nodes of the tree of buckets, all at one depth.
 struct Summary {
     struct Entry: Equatable {
-        static let wordCount = 1 + BucketDigests.childCount
+        static let wordCount = 1 + BucketDigests.childCount / 2
 
         var node: UInt16
-        /// Half sums of the node's children.
-        var sums: [UInt32]
+        /// Pieces of the sums of the node's children.
+        var sums: [UInt16]
     }
 
     static let fixedWordCount = 3
@@ -116,7 +118,7 @@ struct Summary {
             return Entry(
                 node: body.littleEndian(at: start, as: UInt16.self),
                 sums: (0..<BucketDigests.childCount).map {
-                    body.littleEndian(at: start + 4 + $0 * 4, as: UInt32.self)
+                    body.littleEndian(at: start + 4 + $0 * 2, as: UInt16.self)
                 }
             )
         }
@@ -132,7 +134,9 @@ struct Summary {
             case 2: return UInt32(depth) | UInt32(entries.count) << 16
             default:
                 let (entry, offset) = (index - Self.fixedWordCount).quotientAndRemainder(dividingBy: Entry.wordCount)
-                return offset == 0 ? UInt32(entries[entry].node) : entries[entry].sums[offset - 1]
+                guard offset > 0 else { return UInt32(entries[entry].node) }
+                let first = (offset - 1) * 2
+                return UInt32(entries[entry].sums[first]) | UInt32(entries[entry].sums[first + 1]) << 16
             }
         }
     }
@@ -144,10 +148,17 @@ struct RepairPart {
     /// Words of entries in one part: several parts fit into a datagram of any link.
     static let entryWordCountMax = 112
 
+    /// Items of one part at most: two in a word.
+    static let itemCountMax = 2 * entryWordCountMax
+
     struct Entry: Equatable {
         var bucket: UInt16
-        /// Half digests of the flows held.
-        var items: [UInt32]
+        /// Pieces of the digests of the flows held.
+        var items: [UInt16]
+
+        var wordCount: Int { Self.wordCount(itemCount: items.count) }
+
+        static func wordCount(itemCount: Int) -> Int { 1 + (itemCount + 1) / 2 }
     }
 
     var nodeID: UInt32
@@ -158,7 +169,7 @@ struct RepairPart {
     var entries: [Entry]
 
     var itemCount: Int { entries.reduce(0) { $0 + $1.items.count } }
-    var wordCount: Int { entries.reduce(Self.fixedWordCount) { $0 + 1 + $1.items.count } }
+    var wordCount: Int { entries.reduce(Self.fixedWordCount) { $0 + $1.wordCount } }
 
     static func isValid(_ body: RawSpan) -> Bool {
         guard body.byteCount >= fixedWordCount * 4, body.byteCount <= (fixedWordCount + entryWordCountMax) * 4 else {
@@ -167,7 +178,7 @@ struct RepairPart {
         var offset = fixedWordCount * 4
         for _ in 0..<Int(body.littleEndian(at: 20, as: UInt16.self)) {
             guard offset + 4 <= body.byteCount else { return false }
-            offset += 4 + Int(body.littleEndian(at: offset + 2, as: UInt16.self)) * 4
+            offset += Entry.wordCount(itemCount: Int(body.littleEndian(at: offset + 2, as: UInt16.self))) * 4
         }
         return offset <= body.byteCount
     }
@@ -192,9 +203,9 @@ struct RepairPart {
         var offset = Self.fixedWordCount * 4
         for _ in 0..<Int(body.littleEndian(at: 20, as: UInt16.self)) {
             let count = Int(body.littleEndian(at: offset + 2, as: UInt16.self))
-            let items = (0..<count).map { body.littleEndian(at: offset + 4 + $0 * 4, as: UInt32.self) }
+            let items = (0..<count).map { body.littleEndian(at: offset + 4 + $0 * 2, as: UInt16.self) }
             entries.append(Entry(bucket: body.littleEndian(at: offset, as: UInt16.self), items: items))
-            offset += 4 + count * 4
+            offset += Entry.wordCount(itemCount: count) * 4
         }
     }
 
@@ -205,7 +216,10 @@ struct RepairPart {
         ]
         for entry in entries {
             words.append(UInt32(entry.bucket) | UInt32(entry.items.count) << 16)
-            words += entry.items
+            for first in stride(from: 0, to: entry.items.count, by: 2) {
+                let second = first + 1 < entry.items.count ? entry.items[first + 1] : 0
+                words.append(UInt32(entry.items[first]) | UInt32(second) << 16)
+            }
         }
         writer.putBody(.repairRequest, wordCount: words.count) { words[$0] }
     }
@@ -229,7 +243,7 @@ struct Repaired {
     static func isValid(_ body: RawSpan) -> Bool {
         guard body.byteCount >= fixedWordCount * 4 else { return false }
         let itemCount = Int(body.littleEndian(at: 12, as: UInt32.self))
-        return itemCount <= RepairPart.entryWordCountMax
+        return itemCount <= RepairPart.itemCountMax
             && body.byteCount >= (fixedWordCount + (itemCount + 31) / 32) * 4
     }
 
