@@ -16,37 +16,42 @@ struct Comparison {
     var nextToken: UInt32 = 0
     var pausedUntil = Instant(nanoseconds: 0)
     private var fruitlessCount: UInt64 = 0
+    /// What searches have mended since the copy was last equal, and when the first began.
+    private var unproven: RepairReport?
 
     mutating func beginRepair(now: Instant) {
         repair = Repair(token: nextToken, now: now)
         nextToken &+= 1
     }
 
-    /// Ends a repair that has been answered to its end, or has found nothing that differs.
-    mutating func endRepair(now: Instant) -> RepairReport? {
-        guard let done = repair else { return nil }
+    /// Ends a search that has been answered to its end, or has found nothing that differs.
+    mutating func endRepair(now: Instant) {
+        guard let done = repair else { return }
         repair = nil
-        let report = RepairReport(
-            flowCount: done.flowCount,
-            byteCount: done.byteCount,
-            milliseconds: now.milliseconds(since: done.startedAt),
-            at: now
-        )
-        guard report.flowCount > 0 else {
-            fruitlessCount = min(fruitlessCount + 1, Self.pauseDoublingsMax)
-            pausedUntil = now.advanced(byMilliseconds: Self.pauseMillisecondsMin << (fruitlessCount - 1))
-            return nil
-        }
-        lastRepair = report
-        repairCount += 1
-        return report
+        var sum = unproven ?? RepairReport(flowCount: 0, byteCount: 0, milliseconds: 0, at: done.startedAt)
+        sum.flowCount += done.flowCount
+        sum.byteCount += done.byteCount
+        unproven = sum
+        guard done.flowCount == 0 else { return }
+        fruitlessCount = min(fruitlessCount + 1, Self.pauseDoublingsMax)
+        pausedUntil = now.advanced(byMilliseconds: Self.pauseMillisecondsMin << (fruitlessCount - 1))
     }
 
-    mutating func agree(now: Instant) {
+    /// Notes that the copy is equal; returns what was mended for that, if anything.
+    mutating func agree(now: Instant) -> RepairReport? {
+        endRepair(now: now)
         verifiedAt = now
         differingFlowCount = 0
         fruitlessCount = 0
         pausedUntil = Instant(nanoseconds: 0)
+        guard var report = unproven else { return nil }
+        unproven = nil
+        guard report.flowCount > 0 else { return nil }
+        report.milliseconds = now.milliseconds(since: report.at)
+        report.at = now
+        lastRepair = report
+        repairCount += 1
+        return report
     }
 }
 

@@ -59,11 +59,7 @@ extension ReplicationNode {
         let (digest, flowCount) = externalCache.table.total(owner: UInt16(index))
         let announcedFlowCount = Int(body.littleEndian(at: 0, as: UInt32.self))
         if digest == body.littleEndian(at: 8, as: UInt64.self) {
-            received.agreements += 1
-            peers[index].owesVerdict = peer.synchronisedSince == nil
-            endRepair(index, now: now)
-            peers[index].comparison.agree(now: now)
-            peers[index].synchronisedSince = peer.synchronisedSince ?? now
+            agree(index, now: now)
         } else {
             received.differences += 1
             differ(index, flowCount: max(1, abs(announcedFlowCount - flowCount)), now: now)
@@ -81,8 +77,11 @@ extension ReplicationNode {
         if peers[index].comparison.pausedUntil <= now { peers[index].comparison.beginRepair(now: now) }
     }
 
-    private mutating func endRepair(_ index: Int, now: Instant) {
-        guard let report = peers[index].comparison.endRepair(now: now) else { return }
+    private mutating func agree(_ index: Int, now: Instant) {
+        received.agreements += 1
+        peers[index].owesVerdict = peers[index].synchronisedSince == nil
+        peers[index].synchronisedSince = peers[index].synchronisedSince ?? now
+        guard let report = peers[index].comparison.agree(now: now) else { return }
         received.repairs += 1
         received.repairedFlows += UInt64(report.flowCount)
         events.append(
@@ -104,7 +103,7 @@ extension ReplicationNode {
         guard summary.nodeID == nodeID, peers[index].comparison.repair != nil else { return }
         let digests = externalCache.table.digests(owner: UInt16(index))
         if peers[index].comparison.repair?.receive(summary, digests) == true {
-            endRepair(index, now: now)
+            peers[index].comparison.endRepair(now: now)
         } else if let count = peers[index].comparison.repair?.differingFlowCount, count > 0 {
             peers[index].comparison.differingFlowCount = count
         }
@@ -133,7 +132,7 @@ extension ReplicationNode {
             if isRemoved { removedCount += 1 }
         }
         peers[index].comparison.repair?.flowCount += removedCount
-        if peers[index].comparison.repair?.isDone == true { endRepair(index, now: now) }
+        if peers[index].comparison.repair?.isDone == true { peers[index].comparison.endRepair(now: now) }
     }
 
     // MARK: Sender
