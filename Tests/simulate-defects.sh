@@ -82,9 +82,9 @@ try "equal numbers of flows count as equal flows" Replication/ReplicationNode+Re
     's/if digest == body\.littleEndian\(at: 8, as: UInt64\.self\) \{/if flowCount == announcedFlowCount {_ = digest/'
 try "a digest is compared while datagrams are missing" Replication/ReplicationNode+Repair.swift \
     's/peer\.window\.cumulative == \(isSequenced \? header\.sequence - 1 : header\.sequence\)/isSequenced || header.sequence > 0/; s/!peer\.window\.hasGap/peer.isUp/'
-try "an epoch is believed without proof" Replication/ReplicationNode+Receive.swift \
+try "an epoch is believed without proof" Replication/ReplicationNode+Session.swift \
     's/guard provesItself\(datagram\) else/guard provesItself(datagram) || header.epoch > 0 else/'
-try "an epoch that was left behind is taken again" Replication/ReplicationNode+Receive.swift \
+try "an epoch that was left behind is taken again" Replication/ReplicationNode+Session.swift \
     's/if peer\.retiredEpochs\.contains\(epoch\) \{ return true \}//'
 try "a dump overrules events taken in since" FlowTable/InternalCache+Reconcile.swift \
     's/guard table\[slot\]\.touched \&\+ 1 < slice else \{ return nil \}//'

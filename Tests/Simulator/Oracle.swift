@@ -75,6 +75,7 @@ struct Oracle {
         flight.incarnation > acceptedIncarnations[flight.to * nodeCount + flight.from]
     }
 
+    /// Whether a datagram is of a start of its sender that the receiver has left behind for a later one.
     func isOfDeadEpoch(_ flight: SimulatedNetwork.Flight) -> Bool {
         flight.incarnation < acceptedIncarnations[flight.to * nodeCount + flight.from]
     }

@@ -27,6 +27,8 @@ struct Scenario {
     /// Only what carries flows gets lost, nothing overtakes anything: then the protocol has no excuse to send a flow
     /// again that arrived.
     var isLossOrderly: Bool
+    /// Somebody records everything, and sends it again whenever a node has restarted with its clock set back.
+    var hasAttacker: Bool
     /// Bytes of a datagram, at most.
     var datagramByteCountMax: Int
     /// Flows that one node's clients use.
@@ -49,6 +51,7 @@ struct Scenario {
         isReliable = !random.chance(percent: 15)
         isHostile = random.chance(percent: 10)
         isLossOrderly = false
+        hasAttacker = false
         linkCount = random.pick([1, 1, 2, 3])
         lossPercent = random.pick([0, 0, 1, 5, 10, 20, 30, 40])
         duplicationPercent = random.pick([0, 0, 5, 20])
@@ -69,6 +72,18 @@ struct Scenario {
         if isHostile { lossPercent = min(lossPercent, 10) }
         isLossOrderly = !isHostile && isReliable && random.chance(percent: 8)
         if isLossOrderly { makeLossOrderly(&random) }
+        hasAttacker = !isHostile && !isLossOrderly && random.chance(percent: 5)
+        if hasAttacker { makeRoomForAttacks() }
+    }
+
+    /// Restarts that the peers notice as silence, and time between them.
+    private mutating func makeRoomForAttacks() {
+        lossPercent = min(lossPercent, 5)
+        delayMillisecondsMax = min(delayMillisecondsMax, 5)
+        changeMicroseconds = max(changeMicroseconds, 10_000)
+        troubles = [.restart]
+        troubleMilliseconds = 5_000
+        duration = 14 * second
     }
 
     private mutating func makeLossOrderly(_ random: inout SeededRandom) {
@@ -97,7 +112,8 @@ struct Scenario {
     /// One line for traces and failures.
     var text: String {
         """
-        \(nodeCount) nodes, \(cast), \(isReliable ? "reliable" : "best effort")\(isHostile ? ", hostile" : ""), \
+        \(nodeCount) nodes, \(cast), \(isReliable ? "reliable" : "best effort")\(isHostile ? ", hostile" : "")\
+        \(hasAttacker ? ", attacked" : ""), \
         \(linkCount) links, \(isLossOrderly ? "orderly " : "")loss \(lossPercent) %, duplication \(duplicationPercent) %, \
         delay \(delayMillisecondsMax) ms, stragglers \(stragglerPermille) ‰, \
         datagrams of \(datagramByteCountMax), \(initialFlowCount) of \(flowNumberCountPerNode) flows, \

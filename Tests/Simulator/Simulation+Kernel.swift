@@ -122,14 +122,15 @@ extension Simulation {
         bodies[index].dumpID += 1
         bodies[index].takeoverID += 1
         if isReboot { nodes[index].kernel.removeAll() }
-        let pause = random.chance(percent: 30) ? random.number(2_100...4_000) : random.number(1...900)
+        let pause =
+            scenario.hasAttacker || random.chance(percent: 30) ? random.number(2_100...4_000) : random.number(1...900)
         agenda.schedule(.boot(index), at: moment + Moment(pause) * millisecond)
     }
 
     func boot(_ index: Int) throws(Violation) {
         guard bodies[index].isDown else { return }
         let node = nodes[index]
-        let isSetBack = random.chance(percent: 20)
+        let isSetBack = random.chance(percent: scenario.hasAttacker ? 80 : 35)
         let step = UInt64(random.number(1...100_000))
         var epoch = isSetBack ? bodies[index].lastEpoch - step : bodies[index].lastEpoch + step
         while bodies[index].epochs.contains(epoch) { epoch += 1 }
@@ -142,6 +143,9 @@ extension Simulation {
         oracle.forget(receiver: index, keepsSessions: false)
         oracle.forget(writer: index)
         bodies[index].wakeAt = nil
+        // An attacker's moment: what it recorded is of a former life of somebody.
+        let isAttacked = scenario.hasAttacker || random.chance(percent: 40)
+        if isAttacked { agenda.schedule(.replay, at: moment + Moment(random.number(100...2_500)) * millisecond) }
         beginDump(index)
         if scenario.cast == .primaryAndBackups {
             agenda.schedule(.roleOrder(index, index == primary ? .primary : .backup), at: moment + 200 * millisecond)

@@ -64,9 +64,10 @@ extension Simulation {
         }
     }
 
-    private func replay() {
-        guard !recording.isEmpty else { return }
-        for _ in 0..<random.number(1...60) {
+    /// Sends recorded datagrams of any age again.
+    func replay() {
+        guard !recording.isEmpty, healedAt == nil else { return }
+        for _ in 0..<(scenario.hasAttacker ? recording.count : random.number(1...60)) {
             var flight = random.pick(recording)
             flight.to = (flight.from + random.number(1...scenario.nodeCount - 1)) % scenario.nodeCount
             flight.isReplay = true

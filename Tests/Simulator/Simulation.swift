@@ -62,6 +62,7 @@ public final class Simulation {
         case keyStep
         case calm(Int)
         case expire(Int)
+        case replay
         case heal
         case check
     }
@@ -234,6 +235,7 @@ public final class Simulation {
         case .expire(let index):
             agenda.schedule(.expire(index), at: moment + second)
             if !bodies[index].isDown { nodes[index].expire(at: moment) }
+        case .replay: replay()
         case .heal: try heal()
         case .check: try check()
         }
