@@ -31,7 +31,7 @@ final class FakeEngine: EngineAccess {
         case .statistics: .statistics(Statistics(node: "r1", uptimeSeconds: 60))
         case .ready: .ready(ReadyReport())
         case .dumpChunk: .dumpChunk(DumpChunk(records: [], activeSeconds: [], nextCursor: nil))
-        case .commit, .flush, .resync, .push, .role:
+        case .commit, .flush, .resync, .push, .role, .harm:
             .action(ActionReport(action: "\(request)", succeeded: true, steps: [StepReport(name: "done", count: 1)]))
         }
     }
