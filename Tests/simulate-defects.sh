@@ -83,9 +83,9 @@ try "equal numbers of flows count as equal flows" Replication/ReplicationNode+Re
 try "a digest is compared while datagrams are missing" Replication/ReplicationNode+Repair.swift \
     's/peer\.window\.cumulative == \(isSequenced \? header\.sequence - 1 : header\.sequence\)/isSequenced || header.sequence > 0/; s/!peer\.window\.hasGap/peer.isUp/'
 try "an epoch is believed without proof" Replication/ReplicationNode+Session.swift \
-    's/guard provesItself\(datagram\) else/guard provesItself(datagram) || header.epoch > 0 else/'
-try "an epoch that was left behind is taken again" Replication/ReplicationNode+Session.swift \
-    's/if peer\.retiredEpochs\.contains\(epoch\) \{ return true \}//'
+    's/guard isProven else/guard isProven || header.epoch > 0 else/'
+try "an echo of any challenge is good enough" Replication/Candidates.swift \
+    's/hello\.echo == candidates\[index\]\.challenge/hello.echo != 0/'
 try "a dump overrules events taken in since" FlowTable/InternalCache+Reconcile.swift \
     's/guard table\[slot\]\.touched \&\+ 1 < slice else \{ return nil \}//'
 

@@ -35,9 +35,6 @@ struct PeerSession {
         var startedAt: Instant
     }
 
-    /// Beyond this many restarts within one life of this node, an epoch must be higher than the one before.
-    static let retiredEpochCountMax = 1_024
-
     let nodeID: UInt32
     var epoch: UInt64
     var name = ""
@@ -56,8 +53,8 @@ struct PeerSession {
     var isReliable = true
     /// Settings in which it differs from this node.
     var mismatchedSettings: [String] = []
-    /// Epochs it has left behind: what still comes of them is a replay.
-    var retiredEpochs: [UInt64] = []
+    /// Its last challenge, echoed until it believes this node; 0 if there was none.
+    var echo: UInt32 = 0
 
     // As a sender.
     /// The highest sequence that a header of this epoch named.
@@ -115,7 +112,6 @@ struct PeerSession {
 
     /// Starts over with a new epoch of the peer.
     mutating func restart(_ header: DatagramHeader, isWhole: Bool, now: Instant) {
-        if retiredEpochs.count < Self.retiredEpochCountMax { retiredEpochs.append(epoch) }
         epoch = header.epoch
         latestSequence = 0
         window = ReceiveWindow(floor: header.floor)

@@ -69,13 +69,14 @@ extension ReplicationNode {
 
     /// A datagram under this node's own id: looped back, a replay of its last life, or of a double.
     ///
-    /// Only a double can name this node's epoch.
+    /// Only a double can answer this node's challenge.
     private mutating func receiveOwn(_ header: DatagramHeader, _ datagram: RawSpan, now: Instant) {
         if header.epoch == settings.epoch {
             received.own += 1
-        } else if (try? MessageReader.validate(datagram)) == nil || !provesItself(datagram) {
+        } else if (try? MessageReader.validate(datagram)) == nil
+            || !candidates.hear(header, hello(in: datagram), now: now).isProven
+        {
             received.unproven += 1
-            _ = candidates.hear(header, now: now)
         } else {
             received.duplicateNodeID += 1
             duplicateHeardAt = now
@@ -171,8 +172,7 @@ extension ReplicationNode {
         case .heartbeat:
             receiveHeartbeat(Heartbeat(decoding: body), index, externalCache, now: now)
         case .hello:
-            guard isForThisEpoch(body) else { return }
-            peers[index].linksHeard = UInt8(truncatingIfNeeded: body.littleEndian(at: 4, as: UInt32.self))
+            receive(Hello(decoding: body), index, now: now)
         case .digest:
             receiveDigest(body, header, index, now: now, externalCache)
         case .verdict:
@@ -238,6 +238,17 @@ extension ReplicationNode {
             return
         }
         sender.receive(ack, peer: index, ackedThrough: &peers[index].ackedThrough, cache: &internalCache)
+    }
+
+    private mutating func receive(_ hello: Hello, _ index: Int, now: Instant) {
+        guard hello.nodeID == nodeID, hello.epoch == settings.epoch else { return }
+        // Who challenges does not believe this node yet, and hears nothing else of it.
+        if hello.challenge != 0 {
+            if hello.challenge != peers[index].echo { heartbeatDueAt = now }
+            peers[index].echo = hello.challenge
+        } else {
+            peers[index].linksHeard = UInt8(truncatingIfNeeded: hello.links)
+        }
     }
 
     private mutating func receiveHeartbeat(

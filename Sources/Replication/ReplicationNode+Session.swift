@@ -23,9 +23,11 @@ extension ReplicationNode {
             received.tooManyPeers += 1
             return nil
         }
-        guard provesItself(datagram) else {
+        let hello = hello(in: datagram)
+        let (isNew, isProven) = candidates.hear(header, hello, now: now)
+        guard isProven else {
             received.unproven += 1
-            if candidates.hear(header, now: now) { heartbeatDueAt = now }
+            if isNew { heartbeatDueAt = now }
             return nil
         }
         candidates.remove(header)
@@ -33,6 +35,7 @@ extension ReplicationNode {
         heartbeatDueAt = now
         guard let known else {
             var peer = PeerSession(header, now: now)
+            peer.echo = hello?.challenge ?? 0
             peer.beginRequest(isWhole: true, now: now)
             peer.epochGeneration = peer.generation
             peers.append(peer)
@@ -42,31 +45,27 @@ extension ReplicationNode {
         summaries.removeAll(of: known)
         dropTombstones(known, &externalCache)
         peers[known].restart(header, isWhole: wantsWhole(known, externalCache), now: now)
+        peers[known].echo = hello?.challenge ?? 0
         events.append(.peerRestarted(name: peers[known].displayName))
         return known
     }
 
-    /// Whether an epoch is one that its node has left behind.
+    /// Whether an epoch is one that its node has left behind: lower than the one that is heard.
     ///
-    /// A lower one may be new if the peer was silent: then its clock was set back over a restart.
+    /// While the peer is silent a lower one may be new, its clock set back over a restart: the challenge tells.
     private func isStale(_ epoch: UInt64, _ index: Int) -> Bool {
-        let peer = peers[index]
-        guard epoch != peer.epoch else { return false }
-        if peer.retiredEpochs.contains(epoch) { return true }
-        return epoch < peer.epoch
-            && (peer.isUp || peer.retiredEpochs.count == PeerSession.retiredEpochCountMax)
+        epoch < peers[index].epoch && peers[index].isUp
     }
 
-    /// Whether a datagram names this node's own epoch, as only what was made in this life of it can.
-    func provesItself(_ datagram: RawSpan) -> Bool {
+    /// What a datagram says to this node in its present epoch.
+    func hello(in datagram: RawSpan) -> Hello? {
         var reader = MessageReader(datagram)
         while let message = try? reader.next() {
-            let kind = MessageKind(rawValue: message.kind)
-            guard kind == .hello || kind == .ack || kind == .resyncRequest else { continue }
-            let body = datagram.extracting(message.body)
-            if isForThisEpoch(body) { return true }
+            guard MessageKind(rawValue: message.kind) == .hello else { continue }
+            let hello = Hello(decoding: datagram.extracting(message.body))
+            if hello.nodeID == nodeID, hello.epoch == settings.epoch { return hello }
         }
-        return false
+        return nil
     }
 
     /// Whether a peer's whole state is asked for: nothing of it is here that a digest could be compared with.

@@ -73,9 +73,14 @@ extension ReplicationNode {
             // A peer that lost this node's acknowledgements, or was taken for lost itself, hears of it this way.
             if isOwedAck(index) { peers[index].ackDueAt = now }
             peers[index].owesVerdict = isComparable(index)
-            guard writer.bodyByteCountMax >= 16 else { continue }
-            let links = UInt32(LinkSelection.heard(peers[index].heardOnLink, now: now))
-            writer.putWords(.hello, peers[index].nodeID, links, peers[index].epoch)
+            guard writer.bodyByteCountMax >= Hello.byteCount else { continue }
+            Hello(
+                nodeID: peers[index].nodeID,
+                links: UInt32(LinkSelection.heard(peers[index].heardOnLink, now: now)),
+                epoch: peers[index].epoch,
+                challenge: 0,
+                echo: peers[index].echo
+            ).put(&writer)
         }
     }
 

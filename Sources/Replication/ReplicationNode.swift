@@ -10,8 +10,8 @@ public import FlowTable
 //   whole state        the sender walks its cache within a budget, beside live changes; when every flow of the walk is
 //                      acknowledged it sends a transfer end with the token, and the receiver removes what the
 //                      transfer did not confirm
-//   belief             an epoch of a peer is believed once a datagram of it names this node's own epoch: a replay of
-//                      what was recorded in another life of either node cannot
+//   belief             an epoch of a peer is believed once it has echoed a number that this node has just given out:
+//                      a replay of what was recorded before, in whatever life of either node, cannot
 //   loss               receivers acknowledge a cumulative number and ranges; what a sender gives up as lost it sends
 //                      again as the flow's state now, in a new datagram; the floor in every header lets receivers
 //                      stop waiting for the old one

@@ -12,6 +12,8 @@ func bytes(_ hexadecimal: String) -> [UInt8] {
 /// A datagram made by hand.
 struct HandMade {
     static let nodeID = NodeSettings(name: "hand", epoch: 0).nodeID
+    /// Stands for the echo that the receiver expects; `VirtualNode.receive` puts that in.
+    static let rightEcho = UInt32.max
 
     var nodeID = Self.nodeID
     var epoch: UInt64 = 5
@@ -43,7 +45,10 @@ struct HandMade {
         var span = buffer.mutableSpan
         let bytes = span.mutableBytes
         var writer = MessageWriter(bytes)
-        if let greeting { writer.putWords(.hello, greeting.nodeID, 1, greeting.epoch) }
+        if let greeting {
+            Hello(nodeID: greeting.nodeID, links: 1, epoch: greeting.epoch, challenge: 0, echo: Self.rightEcho)
+                .put(&writer)
+        }
         write(&writer)
         writer.finish(header)
         return writer.byteCount

@@ -152,7 +152,7 @@ struct HostileTests {
         node.receive(Array(whole.dropLast(4)), now: now)
         #expect(node.node.received.malformedMessage == 1)
         var broken = whole
-        broken[32 + 20 + 4 + 36 + 4] = 8
+        broken[32 + 28 + 4 + 36 + 4] = 8
         node.receive(broken, now: now)
         #expect(node.node.received.malformedRecord == 1)
         #expect(node.externalCache.count == 0 && node.node.peerStatus.isEmpty)
@@ -192,9 +192,9 @@ struct HostileTests {
             writer.putWords(.behind, 0, 0, 0)
             writer.put(.upsert, makeFlow(1, mark: 5))
         }
-        datagram[32 + 20] = 0x63
+        datagram[32 + 28] = 0x63
         // One more word in the record, of a section this version does not know.
-        let record = 32 + 20 + 20 + 4
+        let record = 32 + 28 + 20 + 4
         datagram[record - 2] += 4
         datagram[record] += 1
         datagram[record + 3] |= 0x10

@@ -104,6 +104,30 @@ struct SessionTests {
         #expect(node.node.peerStatus.map(\.epoch) == [4])
     }
 
+    @Test("a recording of a start that was never believed does not displace the peer while it is silent")
+    func replayOfAnUnheardStart() {
+        let node = makeNode()
+        // Epoch 5 answered a challenge, but the answer was caught on its way; then the peer started anew.
+        var caught = HandMade(epoch: 5, sequence: 1)
+        caught.greeting = nil
+        node.receive(caught.heartbeat(name: "hand"), now: start)
+        let challenge = node.node.candidates.challenge(to: caught.header)
+        #expect(challenge != nil)
+        node.receive(HandMade(epoch: 6, sequence: 1).upsert(makeFlow(1, mark: 6)), now: start)
+        let later = start.advanced(byMilliseconds: ReplicationNode.peerTimeoutMilliseconds + 1)
+        timeOut(node, at: later)
+        let replay = caught.datagram { writer in
+            let id = NodeSettings(name: "r1", epoch: 1).nodeID
+            Hello(nodeID: id, links: 1, epoch: 1, challenge: 9, echo: challenge ?? 0).put(&writer)
+            writer.put(.upsert, makeFlow(1, mark: 5))
+        }
+        for _ in 0..<3 { node.receive(replay, now: later) }
+        #expect(node.node.received.unproven == 4)
+        #expect(node.externalMark(of: makeFlow(1)) == 6 && node.node.peerStatus.map(\.epoch) == [6])
+        node.receive(HandMade(epoch: 6, sequence: 2).upsert(makeFlow(1, mark: 7)), now: later)
+        #expect(node.externalMark(of: makeFlow(1)) == 7 && node.node.isUp(0))
+    }
+
     @Test("a restart's tombstones of the old epoch go with it")
     func restartTombstones() {
         let node = makeNode()

@@ -14,18 +14,18 @@ import Flow
 /// | 5 | resync request | node id (4), token (4), epoch (8) of the node asked; scope (4): 0 all flows, 1 changes only |
 /// | 6 | transfer end | node id (4) and token (4) of the request, flows sent (4), zero (4) |
 /// | 7 | behind | node id (4), zero (4), epoch (8) of the node that has to ask for a resync |
-/// | 8 | hello | node id (4), links it is heard on (4, bitmap), epoch (8) of a node that is heard |
+/// | 8 | hello | node id (4), links it is heard on (4), epoch (8) of a node that is heard, challenge (4), echo (4) |
 /// | 9 | digest | announced flows (4), zero (4), sum over their digests (8), as of this datagram's sequence |
 /// | 10 | verdict | node id (4), differing flows (4), epoch (8) of the node whose flows were compared |
 /// | 11 | summary request | node id (4), token (4), epoch (8), depth (2), node count (2), nodes (2 each) |
 /// | 12 | summary | node id (4), token (4), depth (2), entry count (2), entries |
-/// | 13 | repair request | node id (4), token (4), epoch (8), part (2), part count (2), entry count (2), zero (2), entries |
+/// | 13 | repair request | node id (4), token (4), epoch (8), part (2), parts (2), entry count (2), zero (2), entries |
 /// | 14 | repaired | node id (4), token (4), part (2), zero (2), item count (4), flows (4) and bytes (4) sent, bitmap |
 ///
 /// Shared settings are digests of mode, protocols and ignored addresses, 4 bytes each. Nodes are those of the tree of
-/// buckets at that depth. Entries of a summary: node (2), zero (2), pieces of its 16 children's sums (2 each); of a repair
-/// request: bucket (2), item count (2), pieces of the items' digests (2 each), padded to whole words. The bitmap says
-/// which items the sender has too. Which 16 bits a piece is follows from the token: the lowest if it divides by 4.
+/// buckets at that depth. Entries of a summary: node (2), zero (2), pieces of its 16 children's sums (2 each); of a
+/// repair request: bucket (2), item count (2), pieces of the items' digests (2 each), padded to whole words. The bitmap
+/// says which items the sender has too. Which 16 bits a piece is follows from the token: the lowest if it divides by 4.
 ///
 /// Upserts, deletes, transfer ends and repaired travel in sequenced datagrams, the others in any.
 enum MessageKind: UInt8, Sendable {
@@ -84,8 +84,10 @@ struct MessageReader: ~Escapable {
                 guard body.byteCount >= Heartbeat.fixedByteCount,
                     Heartbeat.fixedByteCount + Int(body.word(at: 1, as: UInt8.self)) <= body.byteCount
                 else { throw .malformedMessage }
-            case .transferEnd, .behind, .hello, .digest, .verdict:
+            case .transferEnd, .behind, .digest, .verdict:
                 guard body.byteCount >= 16 else { throw .malformedMessage }
+            case .hello:
+                guard body.byteCount >= Hello.byteCount else { throw .malformedMessage }
             case .resyncRequest:
                 guard body.byteCount >= 20 else { throw .malformedMessage }
             case .summaryRequest:
