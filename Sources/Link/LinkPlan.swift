@@ -21,8 +21,8 @@ struct OpenPlan: Equatable {
 extension LinkPlan {
     /// No larger datagram is built, whatever the MTU: receive buffers are made for jumbo frames, not for loopback's.
     static let payloadByteCountLimit = 8_900
-    /// Below this a datagram no longer holds one record with its header.
-    static let payloadByteCountMin = 512
+    /// Below this a datagram no longer holds every message of the protocol, sealed.
+    static let payloadByteCountMin = 640
 
     init(_ settings: LinkSettings, _ interfaces: [Interface]) {
         let name = settings.interface

@@ -5,6 +5,8 @@ struct Comparison {
     /// Between two repairs of which the first found nothing to mend: somebody else changes what it mends.
     static let pauseMillisecondsMin: UInt64 = 1_000
     static let pauseDoublingsMax: UInt64 = 5
+    /// Searches in a row that may follow each other at once although the copy never becomes equal.
+    static let searchCountMax = 3
 
     var verifiedAt: Instant?
     /// Flows that differ, as far as it is known.
@@ -16,6 +18,7 @@ struct Comparison {
     var nextToken: UInt32 = 0
     var pausedUntil = Instant(nanoseconds: 0)
     private var fruitlessCount: UInt64 = 0
+    private var searchCount = 0
     /// What searches have mended since the copy was last equal, and when the first began.
     private var unproven: RepairReport?
 
@@ -32,9 +35,13 @@ struct Comparison {
         sum.flowCount += done.flowCount
         sum.byteCount += done.byteCount
         unproven = sum
-        guard done.flowCount == 0 else { return }
-        fruitlessCount = min(fruitlessCount + 1, Self.pauseDoublingsMax)
-        pausedUntil = now.advanced(byMilliseconds: Self.pauseMillisecondsMin << (fruitlessCount - 1))
+        searchCount += 1
+        if done.flowCount == 0 {
+            fruitlessCount = min(fruitlessCount + 1, Self.pauseDoublingsMax)
+            pausedUntil = now.advanced(byMilliseconds: Self.pauseMillisecondsMin << (fruitlessCount - 1))
+        } else if searchCount > Self.searchCountMax {
+            pausedUntil = now.advanced(byMilliseconds: Self.pauseMillisecondsMin)
+        }
     }
 
     /// Notes that the copy is equal; returns what was mended for that, if anything.
@@ -43,6 +50,7 @@ struct Comparison {
         verifiedAt = now
         differingFlowCount = 0
         fruitlessCount = 0
+        searchCount = 0
         pausedUntil = Instant(nanoseconds: 0)
         guard var report = unproven else { return nil }
         unproven = nil

@@ -47,6 +47,8 @@ struct PeerSession {
     var role = NodeRole.unset
     var isClaiming: Bool
     var takeoverNumber: UInt32
+    /// The number of its last heartbeat.
+    var lastHeartbeat: UInt16?
     /// Flows in the peer's internal cache, by its last heartbeat.
     var announcedFlowCount: UInt32 = 0
     /// Whether it acknowledges and waits for acknowledgements.
@@ -120,6 +122,7 @@ struct PeerSession {
         servedToken = nil
         owesBehind = false
         verdict = nil
+        lastHeartbeat = nil
         linksHeard = 0
         isClaiming = header.flags.contains(.claiming)
         beginRequest(isWhole: isWhole, now: now)
@@ -130,7 +133,8 @@ struct PeerSession {
     mutating func endComparison(now: Instant) {
         comparison.repair = nil
         comparison.differingFlowCount = 0
-        if request == nil, sweep == nil { synchronisedSince = synchronisedSince ?? now }
+        sweep = nil
+        if request == nil { synchronisedSince = synchronisedSince ?? now }
     }
 
     /// What it is told of this node's copy of its flows: how many differ; the largest number if that is not known.

@@ -78,6 +78,7 @@ struct Repair {
         // One flow per node that differs, at least.
         differingFlowCount = max(differingFlowCount, differing.count)
         askedAt = nil
+        nextNode = 0
         if summary.depth + 1 < BucketDigests.depthMax {
             awaited = Set(differing)
             phase = .sums(depth: summary.depth + 1)
@@ -129,7 +130,7 @@ struct Repair {
                 nodeID: nodeID,
                 token: token,
                 epoch: epoch,
-                part: UInt16(parts.count),
+                part: UInt16(clamping: parts.count),
                 partCount: 0,
                 entries: entries
             )
@@ -153,7 +154,7 @@ struct Repair {
             } while next < items.count && items[next].bucket == bucket
         }
         if !entries.isEmpty { close(&parts) }
-        for index in parts.indices { parts[index].message.partCount = UInt16(parts.count) }
+        for index in parts.indices { parts[index].message.partCount = UInt16(clamping: parts.count) }
         self.parts = parts
         openPartCount = parts.count
     }

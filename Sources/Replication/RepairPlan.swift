@@ -35,9 +35,11 @@ struct RepairPlan {
         for place in places {
             let part = parts[place.part]
             let piece = DigestPiece(token: part.part.token)(digest)
-            guard let item = part.part.entries[place.entry].items.firstIndex(of: piece) else { continue }
-            answers[place.part].confirm(place.firstItem + item)
-            holders |= 1 << UInt64(part.peer)
+            // All that look like it: one of two alike that went unconfirmed would be removed though it is right.
+            for (item, other) in part.part.entries[place.entry].items.enumerated() where other == piece {
+                answers[place.part].confirm(place.firstItem + item)
+                holders |= 1 << UInt64(part.peer)
+            }
         }
         var lacking: [Int] = []
         for place in places where holders & 1 << UInt64(parts[place.part].peer) == 0 {
@@ -83,7 +85,8 @@ struct RepairList {
     mutating func insert(_ part: RepairPart) {
         guard parts[part.part] == nil else { return }
         parts[part.part] = part
-        itemCount += part.itemCount
+        // An entry costs memory even where it lists nothing.
+        itemCount += part.itemCount + part.entries.count
     }
 
     mutating func merge(_ other: RepairList) {

@@ -153,7 +153,7 @@ extension ReplicationNode {
             case .ack:
                 receiveAck(Ack(decoding: body), index, &internalCache)
             case let kind:
-                applyUnsequenced(kind, body, header, index, now: now, externalCache)
+                applyUnsequenced(kind, body, header, index, now: now, &internalCache, externalCache)
             }
         }
         for slot in tombstones ?? [] { peers[index].tombstones.append((slot, header.sequence)) }
@@ -166,6 +166,7 @@ extension ReplicationNode {
         _ header: DatagramHeader,
         _ index: Int,
         now: Instant,
+        _ internalCache: inout InternalCache,
         _ externalCache: borrowing ExternalCache
     ) {
         switch kind {
@@ -178,13 +179,13 @@ extension ReplicationNode {
         case .verdict:
             receiveVerdict(body, index, now: now)
         case .summaryRequest:
-            receive(SummaryRequest(decoding: body), index)
+            receive(SummaryRequest(decoding: body), index, &internalCache)
         case .summary:
             receive(Summary(decoding: body), index, now: now, externalCache)
         case .repairRequest:
-            receive(RepairPart(decoding: body), index, now: now)
+            receive(RepairPart(decoding: body), index, now: now, &internalCache)
         case .resyncRequest:
-            receiveResyncRequest(body, index, now: now)
+            receiveResyncRequest(body, index, now: now, &internalCache)
         case .behind:
             guard isForThisEpoch(body), peers[index].request == nil else { return }
             peers[index].beginRequest(isWhole: wantsWhole(index, externalCache), now: now)
@@ -258,6 +259,9 @@ extension ReplicationNode {
         now: Instant
     ) {
         received.heartbeats += 1
+        // Copies come over every link, and one may be slow: an older one says how things were.
+        if let last = peers[index].lastHeartbeat, Int16(bitPattern: heartbeat.number &- last) <= 0 { return }
+        peers[index].lastHeartbeat = heartbeat.number
         let isFirst = peers[index].name.isEmpty
         let roleBefore = peers[index].role
         peers[index].name = heartbeat.name
@@ -276,8 +280,13 @@ extension ReplicationNode {
         if isFirst, !heartbeat.name.isEmpty { events.append(.peerUp(name: peers[index].displayName)) }
     }
 
-    private mutating func receiveResyncRequest(_ body: RawSpan, _ index: Int, now: Instant) {
-        guard isForThisEpoch(body) else { return }
+    private mutating func receiveResyncRequest(
+        _ body: RawSpan,
+        _ index: Int,
+        now: Instant,
+        _ internalCache: inout InternalCache
+    ) {
+        guard isForThisEpoch(body), isWhole || !sender.isClaiming else { return }
         let request = Transfer.Request(
             peer: index,
             nodeID: peers[index].nodeID,
@@ -289,7 +298,7 @@ extension ReplicationNode {
         }
         if body.littleEndian(at: 16, as: UInt32.self) != 0 {
             peers[index].servedToken = request.token
-            join(index)
+            join(index, &internalCache)
             sender.confirm(request)
             digestDueAt = now
             return
@@ -300,15 +309,15 @@ extension ReplicationNode {
         }
         peers[index].servedAt = now
         peers[index].servedToken = request.token
-        join(index)
+        join(index, &internalCache)
         sender.beginTransfer(for: request, now: now)
         events.append(.transferRequested(name: peers[index].displayName))
     }
 
     /// Lets a peer get every change from now on.
-    mutating func join(_ index: Int) {
+    mutating func join(_ index: Int, _ internalCache: inout InternalCache) {
         if sender.members & 1 << UInt64(index) == 0 {
-            sender.addMember(index)
+            sender.addMember(index, acknowledges: peers[index].isReliable, cache: &internalCache)
             peers[index].ackedThrough = sender.log.next - 1
         }
         peers[index].owesBehind = false
@@ -325,7 +334,7 @@ extension ReplicationNode {
         else { return }
         peers[index].request = nil
         let flowCount = Int(body.littleEndian(at: 8, as: UInt32.self))
-        guard peers[index].isClaiming else {
+        guard isOwner(peers[index]) else {
             // It announces nothing, so its transfer says nothing about the flows it announced before.
             peers[index].synchronisedSince = now
             return

@@ -122,6 +122,11 @@ extension ReplicationNode {
     }
 
     mutating func receive(_ answer: Repaired, _ index: Int, now: Instant, _ externalCache: inout ExternalCache) {
+        // What an outranked sender no longer has, this node may be about to take over.
+        guard isOwner(peers[index]) else {
+            peers[index].comparison.repair = nil
+            return
+        }
         guard answer.nodeID == nodeID, let unknown = peers[index].comparison.repair?.receive(answer) else { return }
         var removedCount = 0
         for item in unknown {
@@ -142,15 +147,20 @@ extension ReplicationNode {
         peers[index].verdict = (body.littleEndian(at: 4, as: UInt32.self), now)
     }
 
-    mutating func receive(_ request: SummaryRequest, _ index: Int) {
-        guard request.nodeID == nodeID, request.epoch == settings.epoch, sender.isClaiming else { return }
-        join(index)
+    mutating func receive(_ request: SummaryRequest, _ index: Int, _ internalCache: inout InternalCache) {
+        guard request.nodeID == nodeID, request.epoch == settings.epoch, sender.isClaiming, isWhole else { return }
+        join(index, &internalCache)
         summaries.append(request, from: index, nodeID: peers[index].nodeID)
     }
 
-    mutating func receive(_ part: RepairPart, _ index: Int, now: Instant) {
-        guard part.nodeID == nodeID, part.epoch == settings.epoch, sender.isClaiming else { return }
-        join(index)
+    mutating func receive(
+        _ part: RepairPart,
+        _ index: Int,
+        now: Instant,
+        _ internalCache: inout InternalCache
+    ) {
+        guard part.nodeID == nodeID, part.epoch == settings.epoch, sender.isClaiming, isWhole else { return }
+        join(index, &internalCache)
         sender.take(part, from: index, nodeID: peers[index].nodeID, now: now)
     }
 

@@ -63,6 +63,7 @@ extension ReplicationNode {
         writer.put(
             Heartbeat(
                 role: roleToAnnounce.rawValue,
+                number: UInt16(truncatingIfNeeded: sender.counters.heartbeats),
                 flowCount: role.claimsFlows ? UInt32(clamping: flowCount) : 0,
                 shared: settings.shared,
                 name: settings.name
@@ -86,7 +87,7 @@ extension ReplicationNode {
 
     /// States the sum over this node's flows, once everything announced has been sent.
     private mutating func putDigest(_ writer: inout MessageWriter, _ table: borrowing FlowTable, now: Instant) {
-        guard digestDueAt <= now || sender.hasAnswered, sender.isClaiming, sender.queuedCount == 0,
+        guard isWhole, digestDueAt <= now || sender.hasAnswered, sender.isClaiming, sender.queuedCount == 0,
             writer.bodyByteCountMax >= 16
         else {
             return

@@ -80,6 +80,10 @@ public struct ReplicationNode: ~Copyable {
     /// When another node was last heard that uses this node's id.
     public internal(set) var duplicateHeardAt: Instant?
     var events: [ReplicationEvent] = []
+    /// Whether the internal cache is whole, so that what it lacks is not there; the caller says so.
+    ///
+    /// Until it is, nothing is proved by it and no request for its state is served.
+    public var isWhole = true
     /// This node's role, as heartbeats say it.
     public private(set) var role: NodeRole
     /// The number under which this node claims its flows: higher than any seen when it took over (DESIGN §2).
@@ -181,6 +185,8 @@ public struct ReplicationNode: ~Copyable {
         }
         let claimed = self.role.claimsFlows
         self.role = role
+        // What an outranked owner says it does not have is what this node takes over.
+        for index in peers.indices where !isOwner(peers[index]) { peers[index].endComparison(now: now) }
         sender.setClaiming(role.claimsFlows, cache: &internalCache)
         if claimed, !role.claimsFlows { requestResync(now: now) }
         heartbeatDueAt = now
@@ -239,7 +245,7 @@ public struct ReplicationNode: ~Copyable {
         var deadline = min(heartbeatDueAt, sender.resendDeadline ?? .distantFuture)
         if let due = sender.laggardDeadline { deadline = min(deadline, due) }
         if let due = sender.transferDeadline { deadline = min(deadline, due) }
-        if sender.isClaiming, sender.queuedCount == 0 { deadline = min(deadline, digestDueAt) }
+        if isWhole, sender.isClaiming, sender.queuedCount == 0 { deadline = min(deadline, digestDueAt) }
         if !summaries.isEmpty { deadline = min(deadline, sender.pacer.hasBudget ? now : sender.pacer.refillDueAt) }
         if let due = candidates.helloDueAt { deadline = min(deadline, due) }
         for peer in peers {
@@ -293,6 +299,10 @@ public struct ReplicationNode: ~Copyable {
 
     mutating func stepSweep(_ index: Int, now: Instant, externalCache: inout ExternalCache) {
         guard var sweep = peers[index].sweep else { return }
+        guard isOwner(peers[index]) else {
+            peers[index].sweep = nil
+            return
+        }
         sweep.position = externalCache.sweep(
             owner: UInt16(index),
             generation: peers[index].generation,

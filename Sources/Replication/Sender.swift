@@ -13,6 +13,8 @@ struct Sender: ~Copyable {
     /// How long an unacknowledged datagram is waited for at first; doubled at each repetition.
     static let resendMilliseconds: UInt64 = 100
     static let resendDoublingsMax: UInt64 = 4
+    /// The sequence of flows that peers may know though no datagram of this life has carried them.
+    static let sentInAnotherLife = UInt64.max
     /// How long a list's missing parts are waited for.
     static let partPatienceMilliseconds: UInt64 = 10
     /// Flows that fit into a datagram of the largest size.
@@ -22,6 +24,8 @@ struct Sender: ~Copyable {
     private var queue = SlotQueue()
     /// Peers that have asked for the state in this epoch and get every change, one bit per peer index.
     private(set) var members: UInt64 = 0
+    /// Those of them that acknowledge what they get; one set to best effort does not.
+    private var acknowledging: UInt64 = 0
     /// Whether this node's kernel's flows are announced at all.
     private(set) var isClaiming: Bool
     private(set) var transfer: Transfer?
@@ -105,7 +109,7 @@ struct Sender: ~Copyable {
 
     /// Closes the datagram that `compose` filled.
     mutating func close(byteCount: Int, now: Instant) {
-        _ = log.close(byteCount: byteCount, awaiting: members, now: now)
+        _ = log.close(byteCount: byteCount, awaiting: members & acknowledging, now: now)
     }
 
     /// Writes a slot's state; false if there is no room for it.
@@ -236,7 +240,7 @@ struct Sender: ~Copyable {
             let datagram = log.datagram(sequence)
             guard datagram.sentAt.advanced(byMilliseconds: patience) <= now else { break }
             guard !datagram.isResolved else { continue }
-            if isReliable {
+            if isReliable, datagram.awaiting != 0 {
                 lose(sequence, &cache)
             } else {
                 log.resolve(sequence)
@@ -244,11 +248,10 @@ struct Sender: ~Copyable {
             }
         }
         log.advanceFloor()
-        if isReliable {
+        if isReliable, members & acknowledging != 0 {
             resendDoublings = min(resendDoublings + 1, Self.resendDoublingsMax)
-        } else {
-            finishTransferIfDone()
         }
+        finishTransferIfDone()
     }
 
     /// Another link carries the load now: what the old one has swallowed is not to wait long.
@@ -268,14 +271,24 @@ struct Sender: ~Copyable {
         guard !log.isEmpty, !log.hasRoom(forSlotCount: Self.slotCountPerDatagramMax) else { return nil }
         let oldest = log.datagram(log.floor)
         // No doubling: it is meant for a peer that everybody waits for.
-        return oldest.awaiting == members ? nil : oldest.sentAt.advanced(byMilliseconds: Self.resendMilliseconds)
+        return oldest.awaiting == members & acknowledging
+            ? nil : oldest.sentAt.advanced(byMilliseconds: Self.resendMilliseconds)
     }
 
     // MARK: Members and claim
 
     /// Lets a peer get every change from now on.
-    mutating func addMember(_ peer: Int) {
+    ///
+    /// It may know flows from another life of this node, of which it was told nothing in this one: their end is news to
+    /// it, whether or not this life has ever sent them.
+    mutating func addMember(_ peer: Int, acknowledges: Bool, cache: inout InternalCache) {
         members |= 1 << UInt64(peer)
+        if acknowledges { acknowledging |= 1 << UInt64(peer) } else { acknowledging &= ~(1 << UInt64(peer)) }
+        var position = cache.table.next(after: nil)
+        while let slot = position {
+            if cache[slot].sequence == 0 { cache[slot].sequence = Self.sentInAnotherLife }
+            position = cache.table.next(after: slot)
+        }
     }
 
     /// Stops waiting for a peer.
@@ -518,6 +531,7 @@ struct Sender: ~Copyable {
 
     /// When there is something to send at the latest, apart from what `wantsToSend` knows.
     var transferDeadline: Instant? {
+        guard members != 0, log.hasRoom(forSlotCount: Self.slotCountPerDatagramMax) else { return nil }
         guard let transfer else { return repairDueAt }
         return transfer.isWalked ? nil : pacer.refillDueAt
     }

@@ -63,7 +63,7 @@ struct HandMade {
     }
 
     func heartbeat(name: String) -> [UInt8] {
-        datagram { $0.put(Heartbeat(role: 0, flowCount: 0, shared: SharedSettings(), name: name)) }
+        datagram { $0.put(Heartbeat(role: 0, number: 7, flowCount: 0, shared: SharedSettings(), name: name)) }
     }
 }
 

@@ -161,6 +161,70 @@ struct RepairTests {
         #expect(pair.nodes[1].node.sent.datagrams - sent <= 6, "heartbeats alone")
     }
 
+    @Test("an outranked owner that answers a repair takes nothing from the node that takes over")
+    func repairDuringTakeover() {
+        let pair = makePair(seed: 27, flowCount: 2_000)
+        damage(pair, removed: 100, changed: 0, added: 0)
+        // The repair is under way when the backup becomes primary; the old one has not noticed, and its kernel forgets.
+        for _ in 0..<300 where pair.nodes[1].node.received.differences == 0 { pair.run(milliseconds: 1) }
+        pair.setRole(.primary, of: 1)
+        for number in 0..<2_000 { pair.nodes[0].destroy(makeFlow(number).identity) }
+        pair.run(milliseconds: 2_000)
+        #expect(pair.nodes[1].externalCache.count >= 1_900)
+    }
+
+    @Test("an internal cache that was flushed proves nothing, and empties no standby")
+    func flushed() {
+        let pair = makePair(seed: 28, flowCount: 1_000)
+        pair.nodes[0].flushInternal(now: pair.now)
+        pair.nodes[0].node.isWhole = false
+        pair.run(milliseconds: 2_000)
+        #expect(pair.nodes[1].externalCache.count == 1_000)
+        pair.nodes[1].node.requestResync(now: pair.now)
+        pair.run(milliseconds: 2_000)
+        #expect(pair.nodes[1].externalCache.count == 1_000)
+        for number in 0..<1_000 { pair.nodes[0].create(makeFlow(number), now: pair.now) }
+        pair.nodes[0].node.isWhole = true
+        pair.run(milliseconds: 2_000)
+        #expect(pair.differences(from: 0) == [])
+        #expect(pair.nodes[1].node.peerStatus[0].synchronisedSince != nil)
+    }
+
+    @Test("the end of flows that a peer knows from before a restart is told at once")
+    func endAfterRestart() {
+        let pair = makePair(seed: 29, flowCount: 500)
+        pair.restart(0)
+        pair.run(milliseconds: 1_000)
+        #expect(pair.nodes[1].node.peerStatus[0].synchronisedSince != nil)
+        let before = pair.nodes[1].node.received
+        for number in 0..<200 { pair.nodes[0].destroy(makeFlow(number).identity) }
+        pair.run(milliseconds: 100)
+        #expect(pair.nodes[1].externalCache.count == 300)
+        pair.run(milliseconds: 1_000)
+        #expect(pair.nodes[1].node.received.differences == before.differences, "nothing was left to a repair")
+    }
+
+    @Test("items that look alike are all confirmed")
+    func alike() {
+        let entry = RepairPart.Entry(bucket: 5, items: [7, 9, 7])
+        var list = RepairList(peer: 0, nodeID: 9, token: 0)
+        list.insert(RepairPart(nodeID: 1, token: 0, epoch: 2, part: 0, partCount: 1, entries: [entry]))
+        var plan = RepairPlan([list])
+        #expect(plan.partsLacking(bucket: 5, digest: 0xabc_0007).isEmpty)
+        #expect((0..<3).map { plan.answers[0].isConfirmed($0) } == [true, false, true])
+    }
+
+    @Test("beside a peer that does not acknowledge, a reliable node comes to an end too")
+    func mixedModes() {
+        let pair = VirtualPair(seed: 30)
+        pair.nodes[1] = VirtualNode(name: "r2", epoch: 2, isReliable: false, now: pair.now)
+        pair.setRole(.backup, of: 1)
+        for number in 0..<2_000 { pair.nodes[0].create(makeFlow(number), now: pair.now) }
+        pair.run(milliseconds: 2_000)
+        #expect(pair.differences(from: 0) == [] && pair.nodes[1].node.peerStatus[0].synchronisedSince != nil)
+        #expect(pair.nodes[0].node.inFlightCount == 0 && pair.nodes[0].node.sent.resends == 0)
+    }
+
     @Test("best effort: nothing is acknowledged or sent again, and digests mend what was lost")
     func bestEffort() {
         let pair = makePair(seed: 25, flowCount: 1_000, isReliable: false)

@@ -104,14 +104,22 @@ struct WireTests {
     @Test("a heartbeat; its name is padded to whole words")
     func heartbeat() {
         let shared = SharedSettings(mode: 1, protocols: 2, ignoredAddresses: 0x0a0b_0c0d)
-        let heartbeat = Heartbeat(role: NodeRole.backup.rawValue, flowCount: 0x0102_0304, shared: shared, name: "r1")
+        let heartbeat = Heartbeat(
+            role: NodeRole.backup.rawValue,
+            number: 7,
+            flowCount: 0x0102_0304,
+            shared: shared,
+            name: "r1"
+        )
         let written = message { $0.put(heartbeat) }
-        #expect(written == bytes("04 00 1800 02 02 0000 04030201 01000000 02000000 0d0c0b0a 72310000"))
+        #expect(written == bytes("04 00 1800 02 02 0700 04030201 01000000 02000000 0d0c0b0a 72310000"))
         let isSame = Heartbeat(decoding: written.span.bytes.extracting(4..<28)) == heartbeat
         #expect(isSame)
-        #expect(message { $0.put(Heartbeat(role: 1, flowCount: 0, shared: shared, name: "four")) }.count == 28)
+        #expect(
+            message { $0.put(Heartbeat(role: 1, number: 7, flowCount: 0, shared: shared, name: "four")) }.count == 28
+        )
         let long = String(repeating: "n", count: 99)
-        let cut = message { $0.put(Heartbeat(role: 1, flowCount: 0, shared: shared, name: long)) }
+        let cut = message { $0.put(Heartbeat(role: 1, number: 7, flowCount: 0, shared: shared, name: long)) }
         #expect(cut.count == 4 + 20 + 64 && cut[5] == 64)
     }
 
@@ -209,6 +217,7 @@ struct WireTests {
     func name() {
         let heartbeat = Heartbeat(
             role: 0,
+            number: 7,
             flowCount: 0,
             shared: SharedSettings(),
             name: "r\u{1b}[2J\n1\u{7f}\u{9b}31mé"

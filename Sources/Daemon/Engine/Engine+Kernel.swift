@@ -177,6 +177,7 @@ extension Engine {
 
     private func finishDump(_ now: Instant) {
         reconciliation.isSweeping = false
+        core.node.isWhole = true
         reconciliation.finishedAt = now
         reconciliation.finishedCount += 1
         reconciliation.lastMilliseconds = now.milliseconds(since: reconciliation.startedAt)

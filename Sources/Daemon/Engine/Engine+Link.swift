@@ -94,6 +94,8 @@ extension Engine {
 
     /// Takes in what waits at a link, up to a limit.
     func receive(fromLink link: Int) {
+        // A reload in this very turn may have left fewer links than epoll has reported.
+        guard link < links.count else { return }
         let now = now
         for _ in 0..<Self.batchCountMaxPerTurn {
             do {
@@ -226,6 +228,8 @@ extension Engine {
                 } else {
                     logger.warning("\(name) is configured differently: \(settings.joined(separator: ", "))")
                 }
+            case .linkChanged(let link) where link >= links.count:
+                break
             case .linkChanged(let link):
                 logger.notice("the load goes over another sync link now: \(links.settings(link))")
             case .duplicateNodeID:

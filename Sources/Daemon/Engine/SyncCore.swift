@@ -117,5 +117,7 @@ struct SyncCore: ~Copyable {
     mutating func flushInternal(now: Instant) {
         node.abandonPending(now: now, internalCache: &internalCache)
         internalCache.removeAll()
+        // Until a dump has shown what there is, its emptiness is no news for the peers.
+        node.isWhole = false
     }
 }

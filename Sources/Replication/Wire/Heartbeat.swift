@@ -4,6 +4,8 @@ import Flow
 struct Heartbeat: Equatable, Sendable {
     /// `NodeRole.rawValue`.
     var role: UInt8
+    /// Counts up, and begins anew after the last number.
+    var number: UInt16
     /// Flows in the internal cache.
     var flowCount: UInt32
     /// Digests of the settings that all nodes must share.
@@ -14,8 +16,9 @@ struct Heartbeat: Equatable, Sendable {
     /// Bytes of the body before the name.
     static let fixedByteCount = 20
 
-    init(role: UInt8, flowCount: UInt32, shared: SharedSettings, name: String) {
+    init(role: UInt8, number: UInt16, flowCount: UInt32, shared: SharedSettings, name: String) {
         self.role = role
+        self.number = number
         self.flowCount = flowCount
         self.shared = shared
         self.name = name
@@ -24,6 +27,7 @@ struct Heartbeat: Equatable, Sendable {
     /// Decodes a validated body.
     init(decoding body: RawSpan) {
         role = body.word(at: 0, as: UInt8.self)
+        number = body.littleEndian(at: 2, as: UInt16.self)
         flowCount = body.littleEndian(at: 4, as: UInt32.self)
         shared = SharedSettings(
             mode: body.littleEndian(at: 8, as: UInt32.self),

@@ -10,7 +10,7 @@ import Flow
 /// | 1 | upsert | record: the flow's state now, timeout in seconds left |
 /// | 2 | delete | record; only its identity counts |
 /// | 3 | ack | node id (4), range count (4), epoch (8), cumulative (8), ranges: offset above it (2), count (2) |
-/// | 4 | heartbeat | role (1), name byte count (1), zero (2), announced flows (4), shared settings (12), name, zeros |
+/// | 4 | heartbeat | role (1), name byte count (1), number (2), announced flows (4), shared settings (12), name |
 /// | 5 | resync request | node id (4), token (4), epoch (8) of the node asked; scope (4): 0 all flows, 1 changes only |
 /// | 6 | transfer end | node id (4) and token (4) of the request, flows sent (4), zero (4) |
 /// | 7 | behind | node id (4), zero (4), epoch (8) of the node that has to ask for a resync |
@@ -147,7 +147,7 @@ struct MessageWriter: ~Copyable, ~Escapable {
         let start = begin(.heartbeat, bodyByteCount: fixed + (name.count + 3) / 4 * 4)
         bytes.storeWord(heartbeat.role, at: start)
         bytes.storeWord(UInt8(name.count), at: start + 1)
-        bytes.storeLittleEndian(UInt16(0), at: start + 2)
+        bytes.storeLittleEndian(heartbeat.number, at: start + 2)
         bytes.storeLittleEndian(heartbeat.flowCount, at: start + 4)
         bytes.storeLittleEndian(heartbeat.shared.mode, at: start + 8)
         bytes.storeLittleEndian(heartbeat.shared.protocols, at: start + 12)

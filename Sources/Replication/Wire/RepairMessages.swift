@@ -172,9 +172,9 @@ struct RepairPart {
     var wordCount: Int { entries.reduce(Self.fixedWordCount) { $0 + $1.wordCount } }
 
     static func isValid(_ body: RawSpan) -> Bool {
-        guard body.byteCount >= fixedWordCount * 4, body.byteCount <= (fixedWordCount + entryWordCountMax) * 4 else {
-            return false
-        }
+        guard body.byteCount >= fixedWordCount * 4, body.byteCount <= (fixedWordCount + entryWordCountMax) * 4,
+            body.littleEndian(at: 16, as: UInt16.self) < body.littleEndian(at: 18, as: UInt16.self)
+        else { return false }
         var offset = fixedWordCount * 4
         for _ in 0..<Int(body.littleEndian(at: 20, as: UInt16.self)) {
             guard offset + 4 <= body.byteCount else { return false }
