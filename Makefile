@@ -48,6 +48,7 @@ deps:
 	fi
 
 test: deps lint unit release lab
+	$(MAKE) simulate SEEDS=2000
 
 # One after the other: tests that wait in a system call hold up the concurrency pool that others answer on, and on two
 # cores side by side is no faster.
@@ -56,7 +57,7 @@ unit: deps
 
 # The protocol on virtual time: make simulate SEEDS=20000
 simulate: deps
-	$(SWIFT) build $(PACKAGE) -c release --product flowsync-simulate
+	$(SWIFT) build $(PACKAGE) -c release --static-swift-stdlib --product flowsync-simulate
 	$(BIN)/flowsync-simulate --seeds $(SEEDS)
 
 # Whether the simulator would find a defect, tried with one after the other.

@@ -114,10 +114,12 @@ struct Scenario {
         """
         \(nodeCount) nodes, \(cast), \(isReliable ? "reliable" : "best effort")\(isHostile ? ", hostile" : "")\
         \(hasAttacker ? ", attacked" : ""), \
-        \(linkCount) links, \(isLossOrderly ? "orderly " : "")loss \(lossPercent) %, duplication \(duplicationPercent) %, \
+        \(linkCount) links, \(isLossOrderly ? "orderly " : "")loss \(lossPercent) %, \
+        duplication \(duplicationPercent) %, \
         delay \(delayMillisecondsMax) ms, stragglers \(stragglerPermille) ‰, \
         datagrams of \(datagramByteCountMax), \(initialFlowCount) of \(flowNumberCountPerNode) flows, \
-        a change per \(changeMicroseconds) µs, for \(duration / second) s, troubles: \(troubles.map(\.rawValue).joined(separator: ", "))
+        a change per \(changeMicroseconds) µs, for \(duration / second) s, \
+        troubles: \(troubles.map(\.rawValue).joined(separator: ", "))
         """
     }
 }

@@ -238,7 +238,8 @@ extension Simulation {
         throw Violation(
             rule: "a reliable stream leaves nothing to repair",
             detail: """
-                node \(flight.to) finds its copy of node \(flight.from)'s flows different, though nobody was ever lost, \
+                node \(flight.to) finds its copy of node \(flight.from)'s flows different, though nobody was ever \
+                lost, \
                 restarted, flushed or damaged
                 """
         )

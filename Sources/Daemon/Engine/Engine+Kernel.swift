@@ -6,6 +6,7 @@ internal import FlowTable
 internal import Link
 internal import Logging
 internal import Policy
+internal import Replication
 internal import SystemIO
 
 /// How the internal cache is brought in line with the kernel's table by a dump.
