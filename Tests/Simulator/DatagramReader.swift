@@ -8,6 +8,7 @@ struct DatagramReader {
     private static let headerByteCount = 32
     private static let upsertKind: UInt8 = 1
     private static let deleteKind: UInt8 = 2
+    private static let ackKind: UInt8 = 3
 
     /// What a datagram says of one flow.
     struct Mention {
@@ -18,6 +19,16 @@ struct DatagramReader {
 
     /// Whether a datagram has a number of its own, because what it carries must arrive.
     static func isSequenced(_ bytes: [UInt8]) -> Bool { bytes.count >= headerByteCount && bytes[3] & 1 != 0 }
+
+    /// Whether a datagram acknowledges others, beside what else it carries.
+    static func acknowledges(_ bytes: [UInt8]) -> Bool {
+        var offset = headerByteCount
+        while offset + 4 <= bytes.count {
+            if bytes[offset] == ackKind { return true }
+            offset += 4 + Int(bytes[offset + 2]) + Int(bytes[offset + 3]) << 8
+        }
+        return false
+    }
 
     /// The flows whose state a datagram carries.
     static func mentions(in bytes: [UInt8]) -> [Mention] {

@@ -25,6 +25,8 @@ struct SimulatedNetwork {
     private let isLossOrderly: Bool
     /// Copies of datagrams with flows that were lost.
     private(set) var lostFlowDatagramCount: UInt64 = 0
+    /// Those of them that carried an acknowledgement as well.
+    private(set) var lostAcknowledgementCount: UInt64 = 0
     /// Until when nothing gets from one node to another; by sender, receiver.
     private var cutUntil: [Moment]
     /// Until when a node's end of a link is down; by node, link.
@@ -86,6 +88,7 @@ struct SimulatedNetwork {
         let hasFlows = DatagramReader.isSequenced(flight.bytes)
         if random.chance(percent: lossPercent), hasFlows || !isLossOrderly {
             if hasFlows { lostFlowDatagramCount += 1 }
+            if hasFlows, DatagramReader.acknowledges(flight.bytes) { lostAcknowledgementCount += 1 }
             return []
         }
         var arrivals = [moment + delay(&random)]
