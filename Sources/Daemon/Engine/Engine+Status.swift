@@ -9,6 +9,8 @@ internal import SystemIO
 internal import Takeover
 
 extension Engine {
+    /// How long ago a copy must have been proved equal so that a difference found since does not make a node unfit.
+    private static let repairPatienceMilliseconds: UInt64 = 30_000
     /// How long another node with this node's name is remembered.
     private static let duplicateMilliseconds: UInt64 = 10_000
 
@@ -25,7 +27,11 @@ extension Engine {
         readiness.isChangingRole = action?.name.hasPrefix("role ") == true && action?.phases.first?.givesWay == false
         for peer in core.node.peerStatus where peer.isUp {
             readiness.peersUp.append(peer.name)
-            if peer.isClaiming, peer.synchronisedSince == nil { readiness.peersNotSynchronised.append(peer.name) }
+            // A difference that was not there a moment ago is being repaired: no reason to lose every other flow.
+            let verifiedAgo = peer.verifiedAt.map { now.milliseconds(since: $0) } ?? .max
+            if peer.isClaiming, peer.synchronisedSince == nil, verifiedAgo > Self.repairPatienceMilliseconds {
+                readiness.peersNotSynchronised.append(peer.name)
+            }
         }
         return ReadyReport(reason: readiness.reasonAgainst)
     }
