@@ -210,6 +210,13 @@ extension ReplicationNode {
             received.refused += 1
             return
         }
+        // Nor in that of a third: what the new owner has taken over and ended since is forgotten here already.
+        if isOutranked(Int(origin.owner)),
+            externalCache.table.find(FlowRecordView(record).identity) == nil
+        {
+            received.refused += 1
+            return
+        }
         let outcome = externalCache.upsert(record, from: origin, now: now) {
             outranks(header, Int(origin.owner), owner: $0)
         }

@@ -23,12 +23,13 @@ extension ReplicationNode {
     ///
     /// Not while somebody with a higher takeover number claims flows too: then the peer's may be another's here.
     func isComparable(_ index: Int) -> Bool {
-        let peer = peers[index]
-        guard peer.isUp, isOwner(peer) else { return false }
-        for other in peers where other.isUp && other.isClaiming && other.takeoverNumber > peer.takeoverNumber {
-            return false
-        }
-        return true
+        peers[index].isUp && isOwner(peers[index]) && !isOutranked(index)
+    }
+
+    /// Whether another peer claims flows under a higher takeover number.
+    func isOutranked(_ index: Int) -> Bool {
+        let number = peers[index].takeoverNumber
+        return peers.contains { $0.isUp && $0.isClaiming && $0.takeoverNumber > number }
     }
 
     // MARK: Receiver

@@ -42,12 +42,12 @@ import Testing
         let group6 = try multicast("ff02::50")
         #expect(LinkPlan(group6, [interface(["10.0.0.1"])]) == .wait("interface eth2 has no IPv6 address yet"))
         #expect(
-            LinkPlan(v4, [interface(mtu: 539, ["10.0.0.1"])])
-                == .wait("interface eth2 has an MTU of 539, which is too small: 540 are needed")
+            LinkPlan(v4, [interface(mtu: 667, ["10.0.0.1"])])
+                == .wait("interface eth2 has an MTU of 667, which is too small: 668 are needed")
         )
     }
 
-    @Test(arguments: [(540, 512), (1_500, 1_472), (8_927, 8_899), (8_928, 8_900), (65_536, 8_900)])
+    @Test(arguments: [(668, 640), (1_500, 1_472), (8_927, 8_899), (8_928, 8_900), (65_536, 8_900)])
     func payloadFitsTheMTU(mtu: Int, payload: Int) throws {
         let plan = OpenPlan(interfaceIndex: 4, payloadByteCountMax: payload, probeAddresses: [])
         #expect(LinkPlan(try udp("10.0.0.1", "10.0.0.2"), [interface(mtu: mtu, ["10.0.0.1"])]) == .open(plan))

@@ -225,6 +225,21 @@ struct SessionTests {
         #expect(node.externalMark(of: makeFlow(1)) == 33)
     }
 
+    @Test("an outranked owner's straggler does not bring back what the new owner has ended")
+    func straggler() {
+        let node = makeNode()
+        node.receive(HandMade(nodeID: 7, takeoverNumber: 1).upsert(makeFlow(1, mark: 1)), now: start)
+        node.receive(HandMade(nodeID: 8, takeoverNumber: 2).upsert(makeFlow(1, mark: 2)), now: start)
+        node.receive(HandMade(nodeID: 8, sequence: 2, takeoverNumber: 2).delete(makeFlow(1)), now: start)
+        node.receive(HandMade(nodeID: 7, sequence: 2, takeoverNumber: 1).upsert(makeFlow(1, mark: 3)), now: start)
+        #expect(node.externalMark(of: makeFlow(1)) == nil && node.node.received.refused == 1)
+        // Once the new owner is gone, the old one is believed again.
+        let later = start.advanced(byMilliseconds: ReplicationNode.peerTimeoutMilliseconds)
+        timeOut(node, at: later)
+        node.receive(HandMade(nodeID: 7, sequence: 3, takeoverNumber: 1).upsert(makeFlow(1, mark: 4)), now: later)
+        #expect(node.externalMark(of: makeFlow(1)) == 4)
+    }
+
     @Test("the highest takeover number there is leaves a node that takes over heard by its peers")
     func lastTakeoverNumber() throws {
         let node = makeNode()
