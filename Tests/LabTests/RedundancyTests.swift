@@ -33,7 +33,7 @@ extension LabTests {
                 ])
             )
             try lab.wait(until: "the first link carries the load", within: 5) { try activeLink(lab) == 0 }
-            let plan = LoadPlan.mixed(rate: 20_000, seconds: 8.5)
+            let plan = LoadPlan.mixed(rate: 20_000, seconds: 14)
             let load = try lab.startLoad(on: .r1, plan)
             Clock.sleep(seconds: 0.5)
 
