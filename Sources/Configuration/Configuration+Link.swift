@@ -87,15 +87,8 @@ extension SectionReader {
             if !isSet("interface") { problem("interface", "\(title) needs interface: the link is bound to it") }
             return nil
         }
-        // The kernel's own rule (dev_valid_name); IFNAMSIZ is 16 with its NUL.
-        let isValid =
-            (1...15).contains(name.utf8.count) && name != "." && name != ".."
-            && name.utf8.allSatisfy { byte in byte > 0x20 && byte != UInt8(ascii: "/") && byte != UInt8(ascii: ":") }
-        guard isValid else {
-            problem(
-                "interface",
-                "\"\(name.printable)\" cannot be an interface's name (1 to 15 bytes, no space, / or :)"
-            )
+        guard name.isInterfaceName else {
+            problem("interface", "\"\(name.printable)\" \(String.interfaceNameRule)")
             return nil
         }
         return name

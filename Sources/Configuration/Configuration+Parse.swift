@@ -16,12 +16,17 @@ extension Configuration {
         node.reportUnknownKeys()
 
         let sync = root.section("sync")
-        let syncSettings = sync.syncSettings()
+        var linkInterfaceLines: [String: Int] = [:]
+        let syncSettings = sync.syncSettings(interfaceLines: &linkInterfaceLines)
         sync.reportUnknownKeys()
 
         let kernel = root.section("kernel")
         let kernelSettings = kernel.kernelSettings()
         kernel.reportUnknownKeys()
+
+        let takeover = root.section("takeover")
+        let takeoverSettings = takeover.takeoverSettings(linkInterfaceLines: linkInterfaceLines)
+        takeover.reportUnknownKeys()
 
         let replicate = root.section("replicate")
         let protocols = replicate.protocols()
@@ -35,13 +40,14 @@ extension Configuration {
         root.reportUnknownKeys()
 
         // Whatever could not be read has left a problem behind.
-        guard report.problems.isEmpty, let nodeName, let syncSettings else {
+        guard report.problems.isEmpty, let nodeName, let syncSettings, let takeoverSettings else {
             throw ConfigurationError(path: path, problems: report.problems.sorted { ($0.line ?? 0) < ($1.line ?? 0) })
         }
         self.init(
             nodeName: nodeName,
             sync: syncSettings,
             kernel: kernelSettings,
+            takeover: takeoverSettings,
             replicate: ReplicateSettings(protocols: protocols, ignoredNetworks: ignoredNetworks),
             controlSocketPath: socketPath
         )

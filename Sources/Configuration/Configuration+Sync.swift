@@ -1,9 +1,11 @@
 extension SectionReader {
     /// The settings of `[sync]`; nil if something in it is wrong, which is reported.
-    func syncSettings() -> SyncSettings? {
+    ///
+    /// - Parameter interfaceLines: Gets the line that names each interface of a link, whatever is wrong elsewhere.
+    func syncSettings(interfaceLines: inout [String: Int]) -> SyncSettings? {
         let security = security()
         let mode = mode()
-        let links = syncLinks()
+        let links = syncLinks(interfaceLines: &interfaceLines)
         guard let security, let mode, let links else { return nil }
         return SyncSettings(security: security, mode: mode, links: links)
     }
@@ -52,7 +54,7 @@ extension SectionReader {
         }
     }
 
-    private func syncLinks() -> [SyncLinkSettings]? {
+    private func syncLinks(interfaceLines: inout [String: Int]) -> [SyncLinkSettings]? {
         let sections = sections("link") ?? []
         if !isSet("link") {
             problem("link", "a [[sync.link]] section is missing: it says how the peers are reached")
@@ -66,6 +68,9 @@ extension SectionReader {
         var links: [(settings: SyncLinkSettings, line: Int?)] = []
         for section in sections {
             guard let link = section.link() else { continue }
+            if interfaceLines[link.interface] == nil {
+                interfaceLines[link.interface] = section.line(of: "interface")
+            }
             if let earlier = links.first(where: { $0.settings.clashes(with: link) }) {
                 section.problem(link.clashText(earlierLine: earlier.line))
             } else {

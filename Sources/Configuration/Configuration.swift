@@ -12,6 +12,8 @@ public struct Configuration: Equatable, Sendable {
     public var sync: SyncSettings
     /// How the kernel's events are received (`[kernel]`).
     public var kernel: KernelSettings
+    /// What happens around a takeover (`[takeover]`).
+    public var takeover: TakeoverSettings
     /// Which flows are replicated (`[replicate]`).
     public var replicate: ReplicateSettings
     /// Where the local API listens (`[control] socket`).

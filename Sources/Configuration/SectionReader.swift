@@ -133,6 +133,17 @@ final class SectionReader {
 }
 
 extension String {
+    /// Whether an interface can have this name, by the kernel's own rule (`dev_valid_name`).
+    ///
+    /// IFNAMSIZ is 16 with its NUL.
+    var isInterfaceName: Bool {
+        (1...15).contains(utf8.count) && self != "." && self != ".."
+            && utf8.allSatisfy { byte in byte > 0x20 && byte != UInt8(ascii: "/") && byte != UInt8(ascii: ":") }
+    }
+
+    /// The end of a sentence about a text for which `isInterfaceName` is false.
+    static let interfaceNameRule = "cannot be an interface's name (1 to 15 bytes, no space, / or :)"
+
     /// The text for an error message: one line, no control characters, not endless.
     var printable: String {
         let characterCountMax = 60

@@ -32,6 +32,15 @@ struct ConfigurationErrorTests {
         #expect(problems(of: Slip.base + broken).map { $0.prefix(10) } == ["f.toml:9: ", "f.toml:16:"])
     }
 
+    @Test("A gate as large as allowed is none too large, and a broken link does not hide one in the gate's way")
+    func gateInterfaces() {
+        let names = (0..<64).map { "\"eth1\($0)\"" }.joined(separator: ", ")
+        #expect(problems(of: Slip.base + "[takeover]\ngate-interfaces = [\(names)]") == [])
+        let other = "[[sync.link]]\ntransport = \"tcp\"\ninterface = \"eth3\"\n"
+        let found = problems(of: Slip.base + other + "[takeover]\ngate-interfaces = [\"eth2\"]")
+        #expect(found.map { $0.prefix(10) } == ["f.toml:7: ", "f.toml:7: ", "f.toml:11:"])
+    }
+
     @Test("A line of broken UTF-8 is named")
     func brokenUTF8() {
         let bytes = Array("# Gr\u{fc}\u{df}e\n[node]\nname = \"".utf8) + [0xff, 0x22]

@@ -16,6 +16,8 @@ struct ConfigurationTests {
         #expect(configuration.sync.links == [SyncLinkSettings(transport: transport, interface: "eth2", port: 3780)])
         #expect(configuration.kernel.eventBufferByteCount == 8 << 20)
         #expect(configuration.kernel.eventBufferByteCountMax == 64 << 20)
+        #expect(configuration.takeover.commit == .onTakeover)
+        #expect(configuration.takeover.gateInterfaces == [])
         #expect(configuration.replicate.protocols.numbers == [1, 6, 17, 33, 47, 58, 132, 136])
         #expect(configuration.replicate.ignoredNetworks.map(\.description) == ["127.0.0.0/8", "::1/128"])
         #expect(configuration.controlSocketPath == "/run/flowsync/control.sock")
@@ -49,6 +51,9 @@ struct ConfigurationTests {
             [kernel]
             event-buffer = "64 KiB"
             event-buffer-max = "1GiB"
+            [takeover]
+            commit = "preload"
+            gate-interfaces = ["eth0", "bond0.200", "a-name-of-15-by"]
             [replicate]
             protocols = ["tcp", "icmpv6"]
             ignore-addresses = ["10.0.0.0/8", "2001:db8::53"]
@@ -77,6 +82,8 @@ struct ConfigurationTests {
         )
         #expect(configuration.kernel.eventBufferByteCount == 65_536)
         #expect(configuration.kernel.eventBufferByteCountMax == 1 << 30)
+        #expect(configuration.takeover.commit == .preload)
+        #expect(configuration.takeover.gateInterfaces == ["eth0", "bond0.200", "a-name-of-15-by"])
         #expect(configuration.replicate.protocols == ProtocolSet([6, 58]))
         #expect(
             configuration.replicate.policy.ignoredNetworks.map(\.description) == ["10.0.0.0/8", "2001:db8::53/128"]

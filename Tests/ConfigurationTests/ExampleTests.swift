@@ -33,8 +33,8 @@ struct ExampleTests {
         configuration.nodeName = "router"
         #expect(try configuration == parse(text))
         let keys = [
-            "name", "key-file", "mode", "port", "event-buffer", "event-buffer-max", "protocols", "ignore-addresses",
-            "socket",
+            "name", "key-file", "mode", "port", "event-buffer", "event-buffer-max", "commit",
+            "gate-interfaces", "protocols", "ignore-addresses", "socket",
         ]
         for key in keys {
             #expect(shown.contains { $0.hasPrefix("\(key) = ") }, "\(key)")

@@ -27,6 +27,9 @@ struct HostileConfigurationTests {
         [kernel]
         event-buffer = "8 MiB"
         event-buffer-max = "64 MiB"
+        [takeover]
+        commit = "preload"
+        gate-interfaces = ["eth0", "eth1"]
         [replicate]
         protocols = ["tcp", "udp", '''icmp''', \"""gre\"""]
         ignore-addresses = ["127.0.0.0/8", "::1/128"]
@@ -55,7 +58,8 @@ struct HostileConfigurationTests {
         "[[", "]]", "[", "]", "{", "}", "=", ".", ",", "\"", "'", "\"\"\"", "'''", "\\", "\\u0000", "\\U0010FFFF", "#",
         "\n",
         "\r\n", "\r", "\t", " ", "\u{0}", "\u{7f}", "\u{feff}", "é", "1", "-0", "0x", "1e999", "nan", "inf", "true",
-        "1979-05-27", "07:32:00Z", "9223372036854775808", "sync", "sync.link", "link", "group", "mode", "key-file",
+        "1979-05-27", "07:32:00Z", "takeover", "gate-interfaces", "9223372036854775808", "sync", "sync.link", "link",
+        "group", "mode", "key-file",
         "\"\" = 1", "a.b.c = 1",
     ]
 

@@ -15,7 +15,9 @@ struct Slip: CustomTestStringConvertible, Sendable {
 // The slips, by kind. Line numbers are those of the text: `base` has six lines, `udp` five.
 extension Slip {
     static var all: [Slip] {
-        [unknownNames, wrongTypes, outOfRange, contradictions, syncContradictions, missing, noTOML].flatMap { $0 }
+        [unknownNames, wrongTypes, outOfRange, contradictions, syncContradictions, takeover, missing, noTOML].flatMap {
+            $0
+        }
     }
 
     /// Lines 1…6 of what follows in the slips.
@@ -54,14 +56,14 @@ extension Slip {
                 + " Allowed: transport, interface, group, local, peers, port."
         ),
         Slip(
-            base + "[takeover]\ncommit = \"preload\"",
-            "f.toml:7: unknown key \"takeover\" at the top of the file."
-                + " Allowed: node, sync, kernel, replicate, control."
+            base + "[metrics]\nlisten = \"127.0.0.1:9813\"",
+            "f.toml:7: unknown key \"metrics\" at the top of the file."
+                + " Allowed: node, sync, kernel, takeover, replicate, control."
         ),
         Slip(
             "nodes.name = 3\n" + base,
             "f.toml:1: unknown key \"nodes\" at the top of the file; did you mean \"node\"?"
-                + " Allowed: node, sync, kernel, replicate, control."
+                + " Allowed: node, sync, kernel, takeover, replicate, control."
         ),
         Slip(
             base + "[kernel]\n\"event-\\u0007buffer\" = 1",
