@@ -94,49 +94,6 @@ struct KernelWriterTests {
         #expect(flows.first { $0.identity == update.identity }?.mark == 99)
     }
 
-    @Test func entryOfAnotherTranslationGivesWay() throws {
-        let namespace = try TestNamespace()
-        let flow = Sample.flow(IPProtocol.tcp, .ipv4, .source, index: 1)
-        let (outcome, flows) = try namespace.run {
-            // What a packet makes that comes before the commit: the address is right, the port is not.
-            var early = flow
-            early.reply.key = ProtocolKey(sourcePort: 5_000, destinationPort: 61_234)
-            early.status = [.seenReply]
-            #expect(try Self.perform(.create, [early]).created == 1)
-            return (try Self.perform(.create, [flow]), try Self.dump())
-        }
-        #expect(outcome.replaced == 1)
-        #expect(outcome.failures.isEmpty)
-        #expect(flows.map(\.reply) == [flow.reply])
-    }
-
-    @Test func assuredEntryOfAnotherTranslationStays() throws {
-        let namespace = try TestNamespace()
-        let flow = Sample.flow(IPProtocol.tcp, .ipv4, .source, index: 1)
-        let (outcome, flows) = try namespace.run {
-            var other = flow
-            other.reply.key = ProtocolKey(sourcePort: 5_000, destinationPort: 61_234)
-            #expect(try Self.perform(.create, [other]).created == 1)
-            return (try Self.perform(.create, [flow]), try Self.dump())
-        }
-        #expect(outcome.failures.map(\.errno) == [EEXIST])
-        #expect(flows.map(\.reply.key.destinationPort) == [61_234])
-    }
-
-    @Test func takenTranslationIsAFailure() throws {
-        let namespace = try TestNamespace()
-        let flow = Sample.flow(IPProtocol.tcp, .ipv4, .source, index: 1)
-        let outcome = try namespace.run {
-            var other = Sample.flow(IPProtocol.tcp, .ipv4, .source, index: 2)
-            other.reply = flow.reply
-            #expect(try Self.perform(.create, [other]).created == 1)
-            return try Self.perform(.create, [flow])
-        }
-        #expect(outcome.created == 0)
-        #expect(outcome.failures.map(\.errno) == [EEXIST])
-        #expect(outcome.failures.map(\.stage) == [.create])
-    }
-
     @Test func fresherEntryIsKept() throws {
         let namespace = try TestNamespace()
         let flow = Sample.flow(IPProtocol.tcp, .ipv4, .source, index: 1)

@@ -58,6 +58,17 @@ enum FlowDecoder {
         guard flow.original.protocolNumber == flow.reply.protocolNumber else { throw .protocolMismatch }
     }
 
+    /// The kernel's id of the entry that a whole message tells of; nil if it tells none.
+    ///
+    /// Few need it: it is looked for where it is wanted instead of at every event.
+    static func entryID(of message: RawSpan) -> UInt32? {
+        var reader = AttributeReader(start: Netlink.flowHeaderByteCount, end: message.byteCount)
+        while (try? reader.next(message)) == true {
+            if reader.type == MessageAttribute.id { return try? reader.bigEndian(message, UInt32.self) }
+        }
+        return nil
+    }
+
     /// The attributes that few messages carry.
     private static func decodeRare(
         _ message: RawSpan,

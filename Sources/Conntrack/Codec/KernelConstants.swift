@@ -20,6 +20,7 @@ enum MessageAttribute {
     static var zone: UInt16 { UInt16(CTA_ZONE.rawValue) }
     static var labels: UInt16 { UInt16(CTA_LABELS.rawValue) }
     static var synproxy: UInt16 { UInt16(CTA_SYNPROXY.rawValue) }
+    static var id: UInt16 { UInt16(CTA_ID.rawValue) }
 }
 
 /// `CTA_TUPLE_*`, `CTA_IP_*` and `CTA_PROTO_*`: what a tuple is made of.

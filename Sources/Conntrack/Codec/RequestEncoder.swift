@@ -8,7 +8,8 @@ package import Flow
 /// | --- | --- |
 /// | create | the untranslated tuples, NAT as ranges of one address and port, everything else the record knows |
 /// | update | the original tuple and what may change; NAT, helper and master are refused on an existing entry |
-/// | get, delete | the original tuple and its zone |
+/// | get, delete | the original tuple and its zone; a delete may name the very entry |
+/// | get by reply | the reply tuple and its zone |
 package enum RequestEncoder {
     /// What is asked of the kernel.
     package enum Request: Sendable {
@@ -18,6 +19,8 @@ package enum RequestEncoder {
         case update
         /// The existing entry.
         case get
+        /// The entry, of whatever flow, that holds the reply tuple in either direction.
+        case getByReply
         /// The end of the existing entry.
         case delete
         /// No request: the message by which a kernel would tell of the flow, translated tuples and all.
@@ -25,7 +28,7 @@ package enum RequestEncoder {
     }
 
     /// Attributes left out of a request after the kernel refused it.
-    package struct Omissions: OptionSet, Sendable {
+    package struct Omissions: OptionSet, BitwiseCopyable, Sendable {
         package let rawValue: UInt8
         package init(rawValue: UInt8) { self.rawValue = rawValue }
         /// The conntrack helper: this kernel has none of that name.
@@ -45,6 +48,7 @@ package enum RequestEncoder {
     ///
     /// - Parameters:
     ///   - flow: the flow; its `timeoutSeconds` must be set for a create.
+    ///   - entryID: `CTA_ID` of the entry that a delete is about; another one of the same tuple stays.
     ///   - sequence: comes back in the kernel's answer.
     ///   - isAcknowledged: whether the kernel answers success too; failures are answered always.
     ///   - output: has room for `encodedByteCountMax` bytes.
@@ -53,6 +57,7 @@ package enum RequestEncoder {
         _ request: Request,
         of flow: Flow,
         omitting omissions: Omissions = [],
+        entryID: UInt32? = nil,
         sequence: UInt32,
         isAcknowledged: Bool,
         into output: inout OutputRawSpan
@@ -65,42 +70,35 @@ package enum RequestEncoder {
             type = Netlink.messageNew
             flags |= Netlink.create | Netlink.exclusive
         case .update, .description: type = Netlink.messageNew
-        case .get: type = Netlink.messageGet
+        case .get, .getByReply: type = Netlink.messageGet
         case .delete: type = Netlink.messageDelete
         }
         let family = flow.original.family == .ipv4 ? Netlink.familyIPv4 : Netlink.familyIPv6
         let start = output.beginMessage(type: type, flags: flags, sequence: sequence, family: family)
 
         let zone = flow.zone
-        putTuple(
-            MessageAttribute.originalTuple,
-            flow.original,
-            zoneID: zone.direction == .original ? zone.id : 0,
-            &output
-        )
+        let replyZoneID = zone.direction == .reply ? zone.id : 0
+        if request != .getByReply {
+            let zoneID = zone.direction == .original ? zone.id : 0
+            putTuple(MessageAttribute.originalTuple, flow.original, zoneID: zoneID, &output)
+        }
         if zone.direction == .both, zone.id != 0 { output.put(MessageAttribute.zone, zone.id) }
         switch request {
         case .create:
-            putTuple(
-                MessageAttribute.replyTuple,
-                replyBeforeNAT(of: flow),
-                zoneID: zone.direction == .reply ? zone.id : 0,
-                &output
-            )
+            putTuple(MessageAttribute.replyTuple, replyBeforeNAT(of: flow), zoneID: replyZoneID, &output)
             putNAT(of: flow, &output)
             putOnlyAtCreation(flow, omissions, &output)
             putChangeable(flow, omissions, request, &output)
         case .update:
             putChangeable(flow, omissions, request, &output)
-        case .get, .delete:
+        case .get:
             break
+        case .delete:
+            if let entryID { output.put(MessageAttribute.id, entryID) }
+        case .getByReply:
+            putTuple(MessageAttribute.replyTuple, flow.reply, zoneID: replyZoneID, &output)
         case .description:
-            putTuple(
-                MessageAttribute.replyTuple,
-                flow.reply,
-                zoneID: zone.direction == .reply ? zone.id : 0,
-                &output
-            )
+            putTuple(MessageAttribute.replyTuple, flow.reply, zoneID: replyZoneID, &output)
             putOnlyAtCreation(flow, omissions, &output)
             putChangeable(flow, omissions, request, &output)
         }

@@ -4,62 +4,88 @@ internal import Glibc
 /// One flow on its way into the kernel's table or out of it, and the rules for what follows an answer.
 ///
 /// ```
-/// create ──ok──▶ created
+/// create ──ok──▶ created; replaced, if others gave way
 ///    │ EEXIST
 ///    ▼
-///   get ──same translation──▶ update ──ok──▶ updated      (kept, if the entry is further on)
-///    │ other translation, entry not assured, flow assured
+///   get ──same flow──▶ update ──ok──▶ updated      (kept, if the entry is further on)
+///    │ another translation, or none: who holds the translated tuple?
 ///    ▼
-///  delete ──▶ create ──ok──▶ replaced
+/// get by reply ──an entry is worth more──▶ kept
+///    │ all that stand in the way lose the clash, or nothing does any more
+///    ▼
+/// delete each of them ──▶ create
 /// ```
-struct WriteItem {
-    /// Requests spent on one flow before it is given up; the longest way that makes sense takes six.
-    private static let requestCountMax = 8
+struct WriteItem: BitwiseCopyable {
+    /// Requests spent on one flow before it is given up; the longest way that makes sense takes nine.
+    private static let requestCountMax = 16
+
+    /// What is asked next.
+    enum Step {
+        case create
+        case get
+        case getByReply
+        case update
+        case delete
+        case deleteHolder
+    }
 
     /// Which record of the job.
     let index: Int
-    /// The flow as it should be.
-    let flow: Flow
+    /// Where the record starts in the job's bytes.
+    let offset: Int
     /// The step it has come to.
-    private var stage: WriteOutcome.Stage
+    private(set) var step: Step
     /// What the kernel has refused and the flow can live without.
     private(set) var omissions: RequestEncoder.Omissions = []
     private var requestCount = 1
     private var isReplacing = false
-    private var wasNotFound = false
+    private var wasNothingFound = false
 
     /// A flow at its first request.
-    init(index: Int, flow: Flow, kind: WriteJob.Kind) {
+    init(index: Int, offset: Int, kind: WriteJob.Kind) {
         self.index = index
-        self.flow = flow
-        stage = kind == .create ? .create : .delete
+        self.offset = offset
+        step = kind == .create ? .create : .delete
     }
 
     /// The request to send.
     var request: RequestEncoder.Request {
-        switch stage {
+        switch step {
         case .create: .create
         case .get: .get
+        case .getByReply: .getByReply
         case .update: .update
-        case .delete: .delete
+        case .delete, .deleteHolder: .delete
         }
     }
 
     /// The item with its next request; nil if it is settled, and then counted in `outcome`.
-    func following(_ answer: WriteSession.Answer, _ outcome: inout WriteOutcome) -> WriteItem? {
+    ///
+    /// - Parameter holders: the entries that the flow has won against and that are still in its way.
+    func following(
+        _ answer: WriteSession.Answer,
+        to record: FlowRecordView,
+        holders: inout [WriteSession.Entry],
+        _ outcome: inout WriteOutcome
+    ) -> WriteItem? {
         let next: WriteItem?
-        switch (stage, answer) {
-        case (.create, .failure(let number)): next = afterCreate(number, &outcome)
+        switch (step, answer) {
+        case (.create, .failure(let number)): next = afterCreate(number, record, &outcome)
         case (.create, _): next = created(&outcome)
-        case (.get, .entry(let entry)): next = compared(with: entry, &outcome)
-        case (.get, .failure(let number)): next = afterGet(number, &outcome)
-        case (.get, _): next = retrying(.get)
-        case (.update, .failure(let number)): next = afterUpdate(number, &outcome)
+        case (.get, .entry(let entry)): next = compared(with: entry, record.flow, &holders, &outcome)
+        case (.get, .failure(ENOENT)): next = retrying(.getByReply)
+        case (.getByReply, .entry(let entry)): next = compared(withHolder: entry, record.flow, &holders, &outcome)
+        case (.getByReply, .failure(ENOENT)): next = afterSearch(holders, &outcome)
+        case (.get, .failure(let number)), (.getByReply, .failure(let number)): next = failed(number, &outcome)
+        case (.get, _), (.getByReply, _): next = retrying(step)
+        case (.update, .failure(let number)): next = afterUpdate(number, record, &outcome)
         case (.update, _):
             outcome.updated += 1
             next = nil
         case (.delete, .failure(let number)): next = afterDelete(number, &outcome)
         case (.delete, _): next = afterDelete(0, &outcome)
+        case (.deleteHolder, .failure(let number)): next = afterDeleteHolder(number, record, &holders, &outcome)
+        case (.deleteHolder, _): next = afterDeleteHolder(0, record, &holders, &outcome)
         }
         guard var next else { return nil }
         next.requestCount = requestCount + 1
@@ -74,16 +100,13 @@ struct WriteItem {
         return nil
     }
 
-    private func afterCreate(_ number: Int32, _ outcome: inout WriteOutcome) -> WriteItem? {
+    private func afterCreate(_ number: Int32, _ record: FlowRecordView, _ outcome: inout WriteOutcome) -> WriteItem? {
         switch number {
-        case EEXIST where wasNotFound:
-            // There is no entry of this original tuple: another flow holds the reply tuple.
-            return failed(EEXIST, &outcome)
         case EEXIST:
             return retrying(.get)
-        case EOPNOTSUPP where flow.attributes.contains(.helper) && !omissions.contains(.helper):
+        case EOPNOTSUPP where record.flow.attributes.contains(.helper) && !omissions.contains(.helper):
             return retrying(.create, omitting: .helper)
-        case ENOENT where flow.attributes.contains(.master) && !omissions.contains(.master):
+        case ENOENT where record.hasMaster && !omissions.contains(.master):
             return retrying(.create, omitting: .master)
         case EAGAIN, EINTR:
             return retrying(.create)
@@ -92,40 +115,13 @@ struct WriteItem {
         }
     }
 
-    /// Decides between the record and the entry that the kernel has of the same original tuple.
-    private func compared(with entry: Flow, _ outcome: inout WriteOutcome) -> WriteItem? {
-        guard entry.original == flow.original, entry.reply == flow.reply else {
-            // Packets that came before the commit made an entry with a translation of its own. It cannot be that of
-            // the connection, whose peers know the other one; unless the entry proves otherwise by being assured.
-            guard flow.status.contains(.assured), !entry.status.contains(.assured) else {
-                return failed(EEXIST, &outcome)
-            }
-            var next = retrying(.delete)
-            next.isReplacing = true
-            return next
-        }
-        let progress: FlowStatus = [.seenReply, .assured]
-        guard entry.status.intersection(progress).isSubset(of: flow.status) else {
-            outcome.kept += 1
-            return nil
-        }
-        return retrying(.update)
-    }
-
-    private func afterGet(_ number: Int32, _ outcome: inout WriteOutcome) -> WriteItem? {
-        guard number == ENOENT else { return failed(number, &outcome) }
-        var next = retrying(.create)
-        next.wasNotFound = true
-        return next
-    }
-
-    private func afterUpdate(_ number: Int32, _ outcome: inout WriteOutcome) -> WriteItem? {
+    private func afterUpdate(_ number: Int32, _ record: FlowRecordView, _ outcome: inout WriteOutcome) -> WriteItem? {
         switch number {
         case ENOENT:
             return retrying(.create)
         case EBUSY where !omissions.contains(.status):
             return retrying(.update, omitting: .status)
-        case ENOSPC where flow.attributes.contains(.labels) && !omissions.contains(.labels):
+        case ENOSPC where record.flow.attributes.contains(.labels) && !omissions.contains(.labels):
             return retrying(.update, omitting: .labels)
         default:
             return failed(number, &outcome)
@@ -134,23 +130,121 @@ struct WriteItem {
 
     private func afterDelete(_ number: Int32, _ outcome: inout WriteOutcome) -> WriteItem? {
         guard number == 0 || number == ENOENT else { return failed(number, &outcome) }
-        if isReplacing { return retrying(.create) }
         if number == 0 { outcome.deleted += 1 } else { outcome.missing += 1 }
         return nil
     }
 
-    private func retrying(
-        _ stage: WriteOutcome.Stage,
-        omitting omissions: RequestEncoder.Omissions = []
-    ) -> WriteItem {
+    // MARK: Entries in the way
+
+    /// Decides between the record and the entry that holds the original tuple.
+    private func compared(
+        with entry: WriteSession.Entry,
+        _ flow: Flow,
+        _ holders: inout [WriteSession.Entry],
+        _ outcome: inout WriteOutcome
+    ) -> WriteItem? {
+        guard entry.flow.isSame(as: flow) else {
+            holders = []
+            guard wins(flow, over: entry, &outcome) else { return nil }
+            // Another entry may hold the translated tuple, and be worth more: nothing is deleted before that is known.
+            holders = [entry]
+            return retrying(.getByReply)
+        }
+        let progress: FlowStatus = [.seenReply, .assured]
+        guard entry.flow.status.intersection(progress).isSubset(of: flow.status) else {
+            outcome.kept += 1
+            return nil
+        }
+        return retrying(.update)
+    }
+
+    /// Decides between the record and the entry that holds the translated tuple.
+    private func compared(
+        withHolder entry: WriteSession.Entry,
+        _ flow: Flow,
+        _ holders: inout [WriteSession.Entry],
+        _ outcome: inout WriteOutcome
+    ) -> WriteItem? {
+        // A packet has made the very entry in the meantime.
+        if entry.flow.isSame(as: flow) { return retrying(.get) }
+        if holders.first?.flow.identity != entry.flow.identity {
+            guard wins(flow, over: entry, &outcome) else { return nil }
+            holders.append(entry)
+        }
+        return retrying(.deleteHolder)
+    }
+
+    /// All entries in the way are known now.
+    private func afterSearch(_ holders: [WriteSession.Entry], _ outcome: inout WriteOutcome) -> WriteItem? {
+        if !holders.isEmpty { return retrying(.deleteHolder) }
+        // What was in the way is gone; but if that is said twice, something is that cannot be found.
+        var next = retrying(.create)
+        if wasNothingFound { return next.failed(EEXIST, &outcome) }
+        next.wasNothingFound = true
+        return next
+    }
+
+    /// Whether the record wins the clash; if it does not, that is counted.
+    private func wins(_ flow: Flow, over entry: WriteSession.Entry, _ outcome: inout WriteOutcome) -> Bool {
+        if ClashRule.keepsOurs(flow, over: entry.flow) { return true }
+        outcome.kept += 1
+        outcome.count(clash(of: flow, with: entry, isOursKept: false))
+        return false
+    }
+
+    private func afterDeleteHolder(
+        _ number: Int32,
+        _ record: FlowRecordView,
+        _ holders: inout [WriteSession.Entry],
+        _ outcome: inout WriteOutcome
+    ) -> WriteItem? {
+        guard number == 0 || number == ENOENT, let holder = holders.popLast() else { return failed(number, &outcome) }
+        var next = retrying(holders.isEmpty ? .create : .deleteHolder)
+        if number == 0 {
+            next.isReplacing = true
+            outcome.count(clash(of: record.flow, with: holder, isOursKept: true))
+        }
+        return next
+    }
+
+    private func clash(of flow: Flow, with entry: WriteSession.Entry, isOursKept: Bool) -> Clash {
+        let kind: Clash.Kind = entry.flow.identity == flow.identity ? .sameOriginal : .sameTranslation
+        return Clash(kind, ours: flow, entry: entry.flow, isOursKept: isOursKept, index: index)
+    }
+
+    private func retrying(_ step: Step, omitting omissions: RequestEncoder.Omissions = []) -> WriteItem {
         var next = self
-        next.stage = stage
+        next.step = step
         next.omissions.formUnion(omissions)
         return next
     }
 
     private func failed(_ number: Int32, _ outcome: inout WriteOutcome) -> WriteItem? {
+        let stage: WriteOutcome.Stage =
+            switch step {
+            case .create: .create
+            case .get, .getByReply: .get
+            case .update: .update
+            case .delete, .deleteHolder: .delete
+            }
         outcome.failures.append(WriteOutcome.Failure(index: index, errno: number, stage: stage))
         return nil
+    }
+}
+
+extension Flow {
+    /// Whether an entry of this flow is one of `other` too: same tuples in both directions, same zone.
+    ///
+    /// Kernels from 6.17 on track DCCP by addresses alone, and tell no ports of it.
+    fileprivate func isSame(as other: Flow) -> Bool {
+        guard zone == other.zone else { return false }
+        if original == other.original, reply == other.reply { return true }
+        guard original.protocolNumber == IPProtocol.dccp, original.key.raw == 0, reply.key.raw == 0 else {
+            return false
+        }
+        var portless = other
+        portless.original.key = original.key
+        portless.reply.key = reply.key
+        return original == portless.original && reply == portless.reply
     }
 }

@@ -34,13 +34,13 @@ public struct WriteJob: Sendable {
 public struct WriteOutcome: Sendable {
     /// The step at which the kernel refused a flow.
     public enum Stage: String, Sendable {
-        /// Creating the entry. `EEXIST` here means that another flow holds its translated addresses and ports.
+        /// Creating the entry.
         case create
         /// Reading the entry that the kernel has already.
         case get
         /// Changing that entry.
         case update
-        /// Removing the entry.
+        /// Removing the entry, or one that it clashes with.
         case delete
     }
 
@@ -60,9 +60,10 @@ public struct WriteOutcome: Sendable {
     public var created = 0
     /// Entries that existed and were brought up to date.
     public var updated = 0
-    /// Entries that existed with another translation, not assured, and gave way to an assured flow.
+    /// Flows written in place of entries that they clashed with.
     public var replaced = 0
-    /// Entries that existed and were further on than the record (seen reply, assured); left as they are.
+    /// Flows not written because the kernel's entry is worth more: it is further on (seen reply, assured), or it won a
+    /// clash.
     public var kept = 0
     /// Entries removed.
     public var deleted = 0
@@ -74,10 +75,22 @@ public struct WriteOutcome: Sendable {
     public var withoutMaster = 0
     /// What the kernel refused.
     public var failures: [Failure] = []
+    /// Clashes by kind and winner.
+    public private(set) var clashCounts = ClashCounts()
+    /// The first clashes, at most `clashCountMax`.
+    public private(set) var clashes: [Clash] = []
     /// How long the job took.
     public var nanoseconds: UInt64 = 0
 
+    /// Clashes of one job that are listed.
+    public static let clashCountMax = 1_000
+
     init(id: UInt64) {
         self.id = id
+    }
+
+    mutating func count(_ clash: Clash) {
+        clashCounts[clash.kind, isOursKept: clash.isOursKept] += 1
+        if clashes.count < Self.clashCountMax { clashes.append(clash) }
     }
 }

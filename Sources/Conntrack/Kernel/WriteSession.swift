@@ -18,8 +18,15 @@ struct WriteSession: ~Copyable, Sendable {
     enum Answer {
         case unknown
         case success
-        case entry(Flow)
+        case entry(Entry)
         case failure(Int32)
+    }
+
+    /// An entry of the kernel's table.
+    struct Entry {
+        var flow: Flow
+        /// Tells it from a later entry of the same tuple (`CTA_ID`); nil from a kernel that does not say.
+        var id: UInt32?
     }
 
     private let socket: NetlinkSocket
@@ -27,6 +34,8 @@ struct WriteSession: ~Copyable, Sendable {
     private let receiveBuffer: ReceiveBuffer
     private var sequence: UInt32 = 0
     private var answers: [Answer] = Array(repeating: .unknown, count: batchCountMax)
+    /// The entries that a record has won against and that are still in its way, by the record's index.
+    private var holders: [Int: [Entry]] = [:]
 
     private init(_ socket: consuming NetlinkSocket) {
         self.socket = socket
@@ -60,16 +69,17 @@ struct WriteSession: ~Copyable, Sendable {
         while true {
             // What the kernel answered with "again, but differently" goes first, new flows fill up the batch.
             while waiting.count < Self.batchCountMax, index < job.count {
-                let record = FlowRecordView(records.extracting(offset...))
-                waiting.append(WriteItem(index: index, flow: record.flow, kind: job.kind))
+                waiting.append(WriteItem(index: index, offset: offset, kind: job.kind))
+                offset += FlowRecordView(records.extracting(offset...)).byteCount
                 index += 1
-                offset += record.byteCount
             }
             if waiting.isEmpty { break }
-            exchange(waiting)
+            exchange(waiting, records)
             retries.removeAll(keepingCapacity: true)
             for position in waiting.indices {
-                if let next = waiting[position].following(answers[position], &outcome) { retries.append(next) }
+                let item = waiting[position]
+                let record = FlowRecordView(records.extracting(item.offset...))
+                if let next = follow(item, answers[position], record, &outcome) { retries.append(next) }
             }
             swap(&waiting, &retries)
         }
@@ -77,8 +87,21 @@ struct WriteSession: ~Copyable, Sendable {
         return outcome
     }
 
+    /// What follows an answer.
+    private mutating func follow(
+        _ item: WriteItem,
+        _ answer: Answer,
+        _ record: FlowRecordView,
+        _ outcome: inout WriteOutcome
+    ) -> WriteItem? {
+        var inTheWay = holders.isEmpty ? [] : holders.removeValue(forKey: item.index) ?? []
+        let next = item.following(answer, to: record, holders: &inTheWay, &outcome)
+        if next != nil, !inTheWay.isEmpty { holders[item.index] = inTheWay }
+        return next
+    }
+
     /// Sends the requests and fills in `answers`, one for each item.
-    private mutating func exchange(_ items: [WriteItem]) {
+    private mutating func exchange(_ items: [WriteItem], _ records: RawSpan) {
         for position in items.indices { answers[position] = .unknown }
         var unknownCount = items.count
         var fruitlessRoundCount = 0
@@ -87,7 +110,7 @@ struct WriteSession: ~Copyable, Sendable {
             guard let last = items.indices.last(where: { answers[$0].isUnknown }) else { return }
             sequence &+= UInt32(items.count)
             do throws(SystemError) {
-                let byteCount = encode(items, base: base, last: last)
+                let byteCount = encode(items, records, base: base, last: last)
                 try socket.send(sendBuffer.bytes(to: byteCount))
                 try receiveAnswers(base: base, last: last, count: items.count)
             } catch {
@@ -105,14 +128,16 @@ struct WriteSession: ~Copyable, Sendable {
         for position in items.indices where answers[position].isUnknown { answers[position] = .failure(number) }
     }
 
-    private func encode(_ items: [WriteItem], base: UInt32, last: Int) -> Int {
+    private func encode(_ items: [WriteItem], _ records: RawSpan, base: UInt32, last: Int) -> Int {
         sendBuffer.write { output in
             for position in items.indices where answers[position].isUnknown {
                 let item = items[position]
+                let holder = item.step == .deleteHolder ? holders[item.index]?.last : nil
                 _ = RequestEncoder.encode(
                     item.request,
-                    of: item.flow,
+                    of: holder?.flow ?? FlowRecordView(records.extracting(item.offset...)).flow,
                     omitting: item.omissions,
+                    entryID: holder?.id,
                     sequence: base &+ UInt32(position),
                     isAcknowledged: position == last,
                     into: &output
@@ -157,7 +182,7 @@ struct WriteSession: ~Copyable, Sendable {
                     taken[position] = .success
                 }
             } else if let event = try? ConntrackEvent(decoding: messages.message) {
-                taken[position] = .entry(event.flow)
+                taken[position] = .entry(Entry(flow: event.flow, id: FlowDecoder.entryID(of: messages.message)))
             }
         }
         answers = taken
