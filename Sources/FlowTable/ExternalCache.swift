@@ -234,23 +234,16 @@ public struct ExternalCache: ~Copyable {
     ///
     /// - Returns: the damaged records found.
     public mutating func inspect(slotCountMax: Int) -> Int {
-        var damaged = 0
-        let slots = table.liveSlots(after: &inspectionPosition, slotCountMax: slotCountMax)
-        for slot in slots where !table.isIntact(slot) {
-            damaged += 1
+        let damaged = table.damagedSlots(after: &inspectionPosition, slotCountMax: slotCountMax)
+        for slot in damaged {
             if table.isValid(slot) { table.sumAnew(slot) } else { table.remove(slot) }
         }
-        counters.damaged += UInt64(damaged)
-        return damaged
+        counters.damaged += UInt64(damaged.count)
+        return damaged.count
     }
 
     /// Damages one record and tells nobody, for tests; false if there is no flow.
-    public mutating func damageFirst() -> Bool {
-        var position: Slot?
-        guard let slot = table.liveSlots(after: &position, slotCountMax: .max).first else { return false }
-        table.damage(slot)
-        return true
-    }
+    public mutating func damageFirst() -> Bool { table.damageFirst() }
 
     // MARK: -
 

@@ -178,13 +178,14 @@ public struct FlowTable: ~Copyable {
         return nil
     }
 
-    /// The live flows among the next places, in the order of a walk that begins anew at its end.
-    func liveSlots(after position: inout Slot?, slotCountMax: Int) -> [Slot] {
-        var slots: [Slot] = []
+    /// The live flows among the next places whose records are no longer what was written; the walk begins anew at its
+    /// end.
+    func damagedSlots(after position: inout Slot?, slotCountMax: Int) -> [Slot] {
+        var damaged: [Slot] = []
         position = walk(after: position, slotCountMax: slotCountMax) { slot, header in
-            if !header.flags.contains(.dead) { slots.append(slot) }
+            if !header.flags.contains(.dead), !isIntact(slot) { damaged.append(slot) }
         }
-        return slots
+        return damaged
     }
 
     private mutating func copy(_ record: RawSpan, byteCount: Int, to slot: Slot) {
@@ -233,11 +234,17 @@ public struct FlowTable: ~Copyable {
         (try? FlowRecord.validate(store.bytes(of: slot))) != nil
     }
 
-    /// Flips one bit of a record's mark and nothing else: a memory fault, for tests of what finds it.
-    public mutating func damage(_ slot: Slot) {
+    /// Flips one bit of the first live flow's mark and nothing else: a memory fault, for tests of what finds it.
+    ///
+    /// False if there is no flow.
+    mutating func damageFirst() -> Bool {
+        var position = next(after: nil)
+        while let slot = position, store[slot].flags.contains(.dead) { position = next(after: slot) }
+        guard let slot = position else { return false }
         let mark = record(at: slot).mark
         var bytes = store.mutableBytes(of: slot)
         bytes.storeWord((mark ^ 1).littleEndian, at: FlowRecord.Offset.mark)
+        return true
     }
 
     private mutating func addDigest(_ slot: Slot) {

@@ -55,23 +55,18 @@ extension InternalCache {
     public mutating func sweepVanished(slotCountMax: Int, into buried: inout [Slot]) -> Bool {
         guard let reconcileStart else { return true }
         var settled: [Slot] = []
-        var earliest = sweepPosition == nil ? .distantFuture : sweepEarliest
         let first = buried.count
         sweepPosition = table.walk(after: sweepPosition, slotCountMax: slotCountMax) { slot, header in
             if header.flags.contains(.dead) {
                 if header.flags.contains(.settled) { settled.append(slot) }
             } else if header.touched < reconcileStart {
                 buried.append(slot)
-            } else if header.deadline < earliest {
-                earliest = header.deadline
             }
         }
-        sweepEarliest = earliest
         for slot in settled { table.remove(slot) }
         for slot in buried[first...] { bury(slot) }
         guard sweepPosition == nil else { return false }
         self.reconcileStart = nil
-        earliestDeadline = sweepEarliest
         return true
     }
 }

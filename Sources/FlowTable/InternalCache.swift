@@ -13,14 +13,11 @@ public struct InternalCache: ~Copyable {
     public internal(set) var table: FlowTable
     /// What happened so far.
     public internal(set) var counters = CacheCounters()
-    /// No live flow's deadline is before this: a bound, not always exact.
-    public internal(set) var earliestDeadline = Instant.distantFuture
     /// The number of the dump slice under way or last read; see `InternalCache+Reconcile.swift`.
     var slice: UInt32 = 1
     /// The slice in which the running reconciliation began; nil if none runs.
     var reconcileStart: UInt32?
     var sweepPosition: Slot?
-    var sweepEarliest = Instant.distantFuture
     /// Flows taken under another claim were here before this node gave up its role.
     private(set) var claim: UInt16 = 0
     private let start: Instant
@@ -122,7 +119,6 @@ public struct InternalCache: ~Copyable {
             if !table[current].flags.contains(.dead) { counters.destroyed += 1 }
             table.remove(current)
         }
-        earliestDeadline = .distantFuture
     }
 
     /// Gives up the flows held so far: `isReleased` holds for them from now on.
@@ -141,19 +137,13 @@ public struct InternalCache: ~Copyable {
     ///
     /// - Returns: the damaged records found.
     public mutating func inspect(slotCountMax: Int) -> Int {
-        let slots = table.liveSlots(after: &inspectionPosition, slotCountMax: slotCountMax)
-        let damaged = slots.count { !table.isIntact($0) }
+        let damaged = table.damagedSlots(after: &inspectionPosition, slotCountMax: slotCountMax).count
         counters.damaged += UInt64(damaged)
         return damaged
     }
 
     /// Damages one record and tells nobody, for tests; false if there is no flow.
-    public mutating func damageFirst() -> Bool {
-        var position: Slot?
-        guard let slot = table.liveSlots(after: &position, slotCountMax: .max).first else { return false }
-        table.damage(slot)
-        return true
-    }
+    public mutating func damageFirst() -> Bool { table.damageFirst() }
 
     // MARK: -
 
@@ -209,10 +199,6 @@ public struct InternalCache: ~Copyable {
         table[slot].touched = slice
         // Messages of offloaded flows carry no timeout: it does not run down while they are offloaded.
         let seconds = news.attributes.contains(.timeout) ? news.timeoutSeconds : Self.offloadedTimeoutSeconds
-        let deadline = now.advanced(bySeconds: seconds)
-        table[slot].deadline = deadline
-        if deadline < earliestDeadline { earliestDeadline = deadline }
-        // The sweep at a dump's end may have passed the flow's place already.
-        if deadline < sweepEarliest { sweepEarliest = deadline }
+        table[slot].deadline = now.advanced(bySeconds: seconds)
     }
 }

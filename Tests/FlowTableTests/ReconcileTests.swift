@@ -199,38 +199,6 @@ struct ReconcileTests {
         #expect(cache.count == 1 && buried == [])
     }
 
-    @Test("the earliest deadline is found again, and holds for events that come between the sweep's slices")
-    func earliestDeadline() {
-        var cache = InternalCache(seed: 10, now: now)
-        for number in 0..<50 { _ = cache.create(makeFlow(number, timeoutSeconds: 10), now: now) }
-        let later = now.advanced(bySeconds: 60)
-        cache.beginReconcile()
-        cache.beginSlice()
-        cache.beginSlice()
-        for number in 0..<50 { _ = cache.reconcile(makeFlow(number, timeoutSeconds: 500), now: later) }
-        var buried: [Slot] = []
-        #expect(cache.sweepVanished(slotCountMax: 30, into: &buried) == false)
-        // A flow whose place the sweep has passed.
-        guard let first = cache.table.next(after: nil) else {
-            Issue.record("the cache is empty")
-            return
-        }
-        var news = cache.table.flow(at: first)
-        news.timeoutSeconds = 20
-        _ = cache.update(news, now: later)
-        while !cache.sweepVanished(slotCountMax: 30, into: &buried) {}
-        #expect(buried == [])
-        #expect(cache.earliestDeadline == later.advanced(bySeconds: 20))
-        // With a next dump the bound becomes exact again.
-        news.timeoutSeconds = 400
-        _ = cache.update(news, now: later)
-        cache.beginReconcile()
-        cache.beginSlice()
-        for number in 0..<50 { _ = cache.update(makeFlow(number, timeoutSeconds: 400), now: later) }
-        while !cache.sweepVanished(slotCountMax: 30, into: &buried) {}
-        #expect(cache.earliestDeadline == later.advanced(bySeconds: 400))
-    }
-
     @Test("random events between random slices of a dump end with the kernel's table", arguments: 0..<20)
     func churn(seed: Int) {
         var random = SeededRandom(seed: UInt64(seed))
