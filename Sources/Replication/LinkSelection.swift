@@ -1,4 +1,4 @@
-import Flow
+public import Flow
 
 /// Which of this node's links carries the load, by what peers report and which links can send at all.
 struct LinkSelection {
@@ -44,5 +44,19 @@ struct LinkSelection {
         betterSince = nil
         active = best
         return true
+    }
+}
+
+extension ReplicationNode {
+    /// Chooses the link for everything but heartbeats.
+    ///
+    /// - Parameter liveMask: the links that can send now, one bit each.
+    public mutating func activeLink(liveMask: UInt8, now: Instant) -> Int {
+        let heardBy = peers.filter(\.isUp).map(\.linksHeard)
+        if links.choose(liveMask: liveMask, heardBy: heardBy, now: now) {
+            sender.changeLink()
+            events.append(.linkChanged(link: links.active))
+        }
+        return links.active
     }
 }

@@ -1,4 +1,4 @@
-public import Flow
+internal import Flow
 internal import FlowTable
 
 // Proof and repair (DESIGN §2): this node as the receiver that compares and has its copy mended, and as the sender that
@@ -7,29 +7,11 @@ internal import FlowTable
 extension ReplicationNode {
     static let listSlotCountMax = 16_384
 
-    /// Chooses the link for everything but heartbeats.
-    ///
-    /// - Parameter liveMask: the links that can send now, one bit each.
-    public mutating func activeLink(liveMask: UInt8, now: Instant) -> Int {
-        let heardBy = peers.filter(\.isUp).map(\.linksHeard)
-        if links.choose(liveMask: liveMask, heardBy: heardBy, now: now) {
-            sender.changeLink()
-            events.append(.linkChanged(link: links.active))
-        }
-        return links.active
-    }
-
     /// Whether this node's copy of a peer's flows should equal what the peer has.
     ///
     /// Not while somebody with a higher takeover number claims flows too: then the peer's may be another's here.
     func isComparable(_ index: Int) -> Bool {
         peers[index].isUp && isOwner(peers[index]) && !isOutranked(index)
-    }
-
-    /// Whether another peer claims flows under a higher takeover number.
-    func isOutranked(_ index: Int) -> Bool {
-        let number = peers[index].takeoverNumber
-        return peers.contains { $0.isUp && $0.isClaiming && $0.takeoverNumber > number }
     }
 
     // MARK: Receiver

@@ -107,6 +107,12 @@ extension ReplicationNode {
         if isOwner(peers[index]) { peers[index].ownedUntil = now }
     }
 
+    /// Whether another peer claims flows under a higher takeover number.
+    func isOutranked(_ index: Int) -> Bool {
+        let number = peers[index].takeoverNumber
+        return peers.contains { $0.isUp && $0.isClaiming && $0.takeoverNumber > number }
+    }
+
     /// Asks for a peer's state as it is from now on; a request that has not left yet is as good.
     mutating func requestAgain(_ index: Int, isWhole: Bool, now: Instant) {
         if let request = peers[index].request, request.sentAt == nil { return }
