@@ -94,6 +94,20 @@ let package = Package(
             swiftSettings: strict
         ),
 
+        // FlowSync beside conntrackd, under the same load in the same run.
+        .target(
+            name: "Bench",
+            dependencies: ["Lab", "SystemIO", "Flow", "Conntrack", "Control"],
+            path: "Tests/Bench",
+            swiftSettings: strict
+        ),
+        .executableTarget(
+            name: "flowsync-bench",
+            dependencies: ["Bench", "Lab", "CCurlAbsent", argumentParser],
+            path: "Tests/BenchTool",
+            swiftSettings: strict
+        ),
+
         // Nodes of the real protocol on virtual time, and the program that runs seeds of it.
         .target(
             name: "Simulator",

@@ -27,7 +27,7 @@ public final class FlowInjector {
     }
 
     /// Flow numbers are below this.
-    public static let flowCountMax = 1_000_000
+    public static let flowCountMax = 4_000_000
     private static let jobRecordCountMax = 1_000
 
     private let wakeup: Wakeup

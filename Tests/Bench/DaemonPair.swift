@@ -1,0 +1,253 @@
+internal import Control
+internal import Lab
+
+/// What is measured.
+public enum Subject: String, Codable, CaseIterable, Sendable {
+    /// The same load without any daemon.
+    case none
+    /// The least that a program can do.
+    case floor
+    /// Two `flowsyncd`, sync link sealed.
+    case flowsync
+    /// Two `conntrackd`, mode FTFW.
+    case conntrackd
+}
+
+/// The numbers of a daemon that the measurements look at.
+struct CacheCounts {
+    var internalCount: Int
+    var externalCount: Int
+    /// Flows ever added to the external cache.
+    var externalCreatedCount: Int
+}
+
+/// Two daemons of one kind on the lab's first two routers.
+protocol DaemonPair {
+    /// The lab they run in.
+    var lab: Lab { get }
+    /// Starts a router's daemon and returns when it answers.
+    func start(_ router: LabNode) throws(LabError)
+    /// Ends a router's daemon at once, as a crash would.
+    func kill(_ router: LabNode) throws(LabError)
+    /// The process of a router's daemon.
+    func processID(_ router: LabNode) throws(LabError) -> Int32
+    /// Asks a router's daemon for its numbers.
+    func counts(_ router: LabNode) throws(LabError) -> CacheCounts
+    /// Events that a router's daemon has received from the kernel.
+    func eventCount(_ router: LabNode) throws(LabError) -> Int
+    /// The command that puts the external cache into the kernel.
+    func commitCommand(_ router: LabNode) throws(LabError) -> [String]
+    /// The command that prints the internal cache.
+    func dumpCommand(_ router: LabNode) throws(LabError) -> [String]
+    /// Whether the pair has agreed on what there is, after its start; what does not agree by itself always says yes.
+    func isSynchronised() throws(LabError) -> Bool
+}
+
+/// Two `flowsyncd`: sealed, multicast, reliable.
+final class FlowSyncPair: DaemonPair {
+    let lab: Lab
+
+    init(_ lab: Lab) { self.lab = lab }
+
+    func start(_ router: LabNode) throws(LabError) {
+        var settings = DaemonSettings(transport: .multicastIPv4)
+        settings.security = .sealed
+        settings.eventBuffer = "64 MiB"
+        settings.eventBufferMax = "64 MiB"
+        try lab.startDaemon(on: router, settings)
+    }
+
+    func kill(_ router: LabNode) throws(LabError) { try lab.kill9(router) }
+
+    func processID(_ router: LabNode) throws(LabError) -> Int32 { try daemon(router).process.processID }
+
+    private func daemon(_ router: LabNode) throws(LabError) -> LabDaemon {
+        guard let daemon = lab.daemons[router] else { throw LabError("no flowsyncd runs on \(router)") }
+        return daemon
+    }
+
+    private func decode<Value: Decodable>(_ router: LabNode, _ path: String) throws(LabError) -> Value {
+        let body = try ControlQuery.flowsync(try daemon(router).socketPath, path)
+        do {
+            return try APICoder.decode(Value.self, from: body)
+        } catch {
+            throw LabError("\(path) of \(router): \(error)")
+        }
+    }
+
+    func counts(_ router: LabNode) throws(LabError) -> CacheCounts {
+        let statistics: Statistics = try decode(router, "/v1/stats")
+        return CacheCounts(
+            internalCount: Int(statistics.internalCache.activeFlowCount),
+            externalCount: Int(statistics.externalCache.activeFlowCount),
+            externalCreatedCount: Int(statistics.externalCache.createdCount)
+        )
+    }
+
+    func eventCount(_ router: LabNode) throws(LabError) -> Int {
+        let statistics: Statistics = try decode(router, "/v1/stats")
+        return Int(statistics.kernel.eventCount)
+    }
+
+    func commitCommand(_ router: LabNode) throws(LabError) -> [String] {
+        try lab.flowsyncCommand(on: router, ["commit"])
+    }
+
+    func dumpCommand(_ router: LabNode) throws(LabError) -> [String] {
+        try lab.flowsyncCommand(on: router, ["dump", "internal"])
+    }
+
+    func isSynchronised() throws(LabError) -> Bool {
+        for router in lab.runningRouters {
+            let status: NodeStatus = try decode(router, "/v1/status")
+            if !status.isSynchronised { return false }
+        }
+        return true
+    }
+}
+
+/// Two `conntrackd`: FTFW over multicast, Debian's example with buffers and caches large enough to lose nothing.
+final class ConntrackdPair: DaemonPair {
+    private static let statisticsRequest: Int32 = 21
+    private static let runtimeRequest: Int32 = 30
+
+    let lab: Lab
+    private let flowCountMax: Int
+    private var processes: [LabNode: ChildProcess] = [:]
+
+    /// A pair for so many flows at most in each cache.
+    init(_ lab: Lab, flowCountMax: Int) {
+        self.lab = lab
+        self.flowCountMax = flowCountMax
+    }
+
+    private func configurationPath(_ router: LabNode) -> String { "\(lab.directory)/\(router).conntrackd.conf" }
+    private func socketPath(_ router: LabNode) -> String { "\(lab.directory)/\(router).conntrackd.ctl" }
+    private func logPath(_ router: LabNode) -> String { "\(lab.directory)/\(router).conntrackd.log" }
+
+    /// As many buckets as flows, and never fewer than the program's own default.
+    private var hashSize: Int {
+        var size = 65_536
+        while size < flowCountMax { size *= 2 }
+        return size
+    }
+
+    private func configuration(_ router: LabNode) -> String {
+        """
+        Sync {
+            Mode FTFW {
+                StartupResync yes
+            }
+            Multicast {
+                IPv4_address 225.0.0.50
+                Group 3780
+                IPv4_interface \(LabAddress.sync(router))
+                Interface sync
+                SndSocketBuffer 67108864
+                RcvSocketBuffer 67108864
+                Checksum on
+            }
+        }
+        General {
+            HashSize \(hashSize)
+            HashLimit \(hashSize * 2)
+            LogFile \(logPath(router))
+            Syslog off
+            LockFile \(lab.directory)/\(router).conntrackd.lock
+            UNIX {
+                Path \(socketPath(router))
+            }
+            NetlinkBufferSize 67108864
+            NetlinkBufferSizeMaxGrowth 67108864
+            Filter From Kernelspace {
+                Protocol Accept {
+                    TCP
+                    UDP
+                    ICMP
+                    SCTP
+                    DCCP
+                }
+                Address Ignore {
+                    IPv4_address 127.0.0.1
+                    IPv4_address \(LabAddress.sync(router))
+                }
+            }
+        }
+
+        """
+    }
+
+    func start(_ router: LabNode) throws(LabError) {
+        try writeTextFile(configurationPath(router), configuration(router))
+        let output = ChildProcess.Stream.file("\(logPath(router)).out")
+        let process = try lab.start(
+            on: router,
+            ["conntrackd", "-C", configurationPath(router)],
+            output: output,
+            errors: output
+        )
+        processes[router] = process
+        let deadline = Clock.seconds + 20
+        while Clock.seconds < deadline {
+            if let status = process.exitStatus {
+                throw LabError("conntrackd on \(router) ended at start with status \(status):\n\(log(router))")
+            }
+            if (try? counts(router)) != nil { return }
+            Clock.sleep(seconds: 0.02)
+        }
+        throw LabError("conntrackd on \(router) does not answer:\n\(log(router))")
+    }
+
+    private func log(_ router: LabNode) -> String {
+        ["", ".out"].map { (try? readTextFile(logPath(router) + $0)) ?? "" }.joined()
+    }
+
+    func kill(_ router: LabNode) throws(LabError) {
+        guard let process = processes.removeValue(forKey: router) else {
+            throw LabError("no conntrackd runs on \(router)")
+        }
+        process.signal(9)
+        guard process.wait(timeoutSeconds: 20) != nil else { throw LabError("conntrackd on \(router) does not end") }
+    }
+
+    func processID(_ router: LabNode) throws(LabError) -> Int32 {
+        guard let process = processes[router] else { throw LabError("no conntrackd runs on \(router)") }
+        return process.processID
+    }
+
+    func counts(_ router: LabNode) throws(LabError) -> CacheCounts {
+        let text = try ControlQuery.conntrackd(socketPath(router), Self.statisticsRequest)
+        let active = numbers(after: "current active connections:", in: text)
+        let created = numbers(after: "connections created:", in: text)
+        guard active.count >= 2, created.count >= 2 else { throw LabError("conntrackd -s on \(router): \(text)") }
+        return CacheCounts(internalCount: active[0], externalCount: active[1], externalCreatedCount: created[1])
+    }
+
+    func eventCount(_ router: LabNode) throws(LabError) -> Int {
+        let text = try ControlQuery.conntrackd(socketPath(router), Self.runtimeRequest)
+        guard let count = numbers(after: "events received:", in: text).first else {
+            throw LabError("conntrackd -s runtime on \(router): \(text)")
+        }
+        return count
+    }
+
+    /// The number after each occurrence of a label.
+    private func numbers(after label: String, in text: String) -> [Int] {
+        text.split(separator: "\n").compactMap { line in
+            guard let range = line.firstRange(of: label) else { return nil }
+            return line[range.upperBound...].split(whereSeparator: { $0 == " " || $0 == "\t" }).first.flatMap {
+                Int($0)
+            }
+        }
+    }
+
+    func commitCommand(_ router: LabNode) throws(LabError) -> [String] {
+        ["conntrackd", "-C", configurationPath(router), "-c"]
+    }
+
+    func dumpCommand(_ router: LabNode) throws(LabError) -> [String] {
+        ["conntrackd", "-C", configurationPath(router), "-i"]
+    }
+
+    func isSynchronised() throws(LabError) -> Bool { true }
+}
