@@ -24,4 +24,11 @@ public struct EncodedFlowRecord: Sendable {
         var bytes = unsafe span.mutableBytes
         FlowRecord.setTimeout(seconds, in: &bytes)
     }
+
+    /// Says whether the flow talks; see `FlowRecord.setTalking`.
+    public mutating func setTalking(_ isTalking: Bool) {
+        var span = storage.mutableSpan
+        var bytes = unsafe span.mutableBytes
+        FlowRecord.setTalking(isTalking, in: &bytes)
+    }
 }

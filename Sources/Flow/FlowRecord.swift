@@ -6,7 +6,7 @@
 /// | offset | size | field |
 /// | --- | --- | --- |
 /// | 0 | 1 | byte count of the whole record / 4 |
-/// | 1 | 1 | version (high nibble), bit 0: IPv6 |
+/// | 1 | 1 | version (high nibble), bit 0: IPv6, bit 1: talking (traffic between the owner's last two dumps) |
 /// | 2 | 2 | sections: bitmap of what follows the key |
 /// | 4 | 2 | status |
 /// | 6 | 1 | protocol number |
@@ -62,6 +62,9 @@ public enum FlowRecord {
         package static let known = Section(rawValue: (1 << 11) - 1)
         package static let tuples: Section = [.replySource, .replyDestination, .replyKey, .zone]
     }
+
+    /// The bit in the version byte that says whether the flow talks.
+    package static let talkingBit: UInt8 = 1 << 1
 
     package enum Offset {
         package static let byteCount = 0
@@ -123,7 +126,7 @@ public enum FlowRecord {
         }
         let versionByte = bytes.word(at: Offset.version, as: UInt8.self)
         guard versionByte >> 4 == version else { throw .unknownVersion(versionByte >> 4) }
-        guard versionByte & 0xe == 0 else { throw .invalidField(offset: Offset.version) }
+        guard versionByte & 0xc == 0 else { throw .invalidField(offset: Offset.version) }
         let addressByteCount = versionByte & 1 == 0 ? 4 : 16
         let sections = Section(rawValue: bytes.littleEndian(at: Offset.sections, as: UInt16.self))
         var end = Offset.tuple + addressByteCount * 2 + 4

@@ -40,6 +40,10 @@ public struct FlowRecordView: ~Escapable {
     @inlinable
     public var mark: UInt32 { bytes.littleEndian(at: 12, as: UInt32.self) }
 
+    /// Whether traffic refreshed the flow's timeout between the owner's last two looks at its kernel's table.
+    @inlinable
+    public var isTalking: Bool { bytes.word(at: 1, as: UInt8.self) & 2 != 0 }
+
     /// The attributes of the fixed part that are known.
     package var fixedAttributes: Flow.Attributes {
         Flow.Attributes(rawValue: UInt16(bytes.word(at: FlowRecord.Offset.known, as: UInt8.self)))

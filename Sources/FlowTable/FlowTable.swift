@@ -109,6 +109,14 @@ public struct FlowTable: ~Copyable {
         addDigest(slot)
     }
 
+    /// Says in a flow's record whether it talks; see `FlowRecord.setTalking`.
+    public mutating func setTalking(_ isTalking: Bool, at slot: Slot) {
+        subtractDigest(slot)
+        var bytes = store.mutableBytes(of: slot)
+        FlowRecord.setTalking(isTalking, in: &bytes)
+        addDigest(slot)
+    }
+
     /// Turns a flow into a tombstone.
     public mutating func markDead(_ slot: Slot) {
         precondition(!store[slot].flags.contains(.dead), "slot \(slot.rawValue) is dead already")
@@ -141,7 +149,7 @@ public struct FlowTable: ~Copyable {
         var sizeClass = slot?.sizeClass ?? 0
         var position = slot.map { $0.index + 1 } ?? 0
         while sizeClass < 8 {
-            while position < store.used[sizeClass] {
+            while position < store.used(sizeClass: sizeClass) {
                 let candidate = Slot(sizeClass: sizeClass, index: position)
                 if store[candidate].flags.contains(.occupied) { return candidate }
                 position += 1
@@ -161,7 +169,7 @@ public struct FlowTable: ~Copyable {
         var position = start.map { $0.index + 1 } ?? 0
         var left = slotCountMax
         while sizeClass < 8 {
-            let end = min(store.used[sizeClass], position + left)
+            let end = min(store.used(sizeClass: sizeClass), position + left)
             left -= max(end - position, 0)
             while position < end {
                 let slot = Slot(sizeClass: sizeClass, index: position)

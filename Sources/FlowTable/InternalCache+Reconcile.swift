@@ -12,6 +12,9 @@ public import Flow
 // At the end, flows that neither the dump nor an event spoke of are gone from the kernel without an event.
 
 extension InternalCache {
+    /// How far a timeout that nothing refreshed may seem to have moved: the kernel shows whole seconds.
+    static let timeoutSlackMilliseconds: UInt64 = 2_000
+
     /// Whether a reconciliation is under way.
     public var isReconciling: Bool { reconcileStart != nil }
 
@@ -36,12 +39,27 @@ extension InternalCache {
         merged.merge(flow)
         // A timeout that traffic refreshed changes nothing by itself, unless peers hold one that has run out.
         let wasOverdue = table[slot].deadline < now
+        let changesTalking = noteTalking(slot, flow, now: now)
         if isDifferent(merged, at: slot) {
             counters.updated += 1
             return store(merged, at: slot, news: flow, now: now)
         }
         touch(slot, flow, now: now)
-        return wasOverdue ? slot : nil
+        return wasOverdue || changesTalking ? slot : nil
+    }
+
+    /// Sees by the timeout that a dump shows whether traffic has refreshed it since the cache last heard of the flow;
+    /// whether that is news.
+    ///
+    /// Only a change is told to peers: flows that stay silent, which are most, cost nothing.
+    private mutating func noteTalking(_ slot: Slot, _ shown: Flow, now: Instant) -> Bool {
+        // An offloaded flow shows no timeout: what is known of it stays.
+        guard shown.attributes.contains(.timeout) else { return false }
+        let runDown = table[slot].deadline.advanced(byMilliseconds: Self.timeoutSlackMilliseconds)
+        let isTalking = now.advanced(bySeconds: shown.timeoutSeconds) > runDown
+        guard isTalking != table.record(at: slot).isTalking else { return false }
+        table.setTalking(isTalking, at: slot)
+        return true
     }
 
     /// Goes through the next places of the table after the dump's last message and buries what the kernel no longer

@@ -175,7 +175,8 @@ public struct InternalCache: ~Copyable {
 
     /// Writes a flow's record anew; the deadline follows only if `news` brought a timeout.
     mutating func store(_ flow: Flow, at slot: Slot, news: Flow, now: Instant) -> Slot {
-        let record = EncodedFlowRecord(flow)
+        var record = EncodedFlowRecord(flow)
+        if table.record(at: slot).isTalking { record.setTalking(true) }
         let moved = table.replaceRecord(at: slot, with: record.bytes)
         touch(moved, news, now: now)
         return moved
@@ -186,6 +187,7 @@ public struct InternalCache: ~Copyable {
         var record = EncodedFlowRecord(flow)
         guard known.byteCount == record.byteCount else { return true }
         record.setTimeout(known.timeoutSeconds)
+        record.setTalking(known.isTalking)
         let bytes = record.bytes
         var offset = 0
         while offset < bytes.byteCount {

@@ -3,8 +3,9 @@ public import FlowTable
 
 /// The order in which a takeover puts the external cache into the kernel, handed out in batches.
 ///
-/// Flows that have a master come last, since the kernel wants the master first; of the others, assured flows come
-/// before those that have hardly begun.
+/// In the order of their worth: assured flows that talked between their owner's last two dumps, so that no talking
+/// connection waits for the silent ones, which are most; other assured flows; those that have hardly begun; and flows
+/// that have a master last, since the kernel wants the master first.
 public struct CommitOrder {
     /// A batch of records for the kernel's writer.
     public struct Batch: Sendable {
@@ -17,6 +18,7 @@ public struct CommitOrder {
     }
 
     private enum Pass: Int {
+        case talking
         case assured
         case others
         case related
@@ -28,7 +30,7 @@ public struct CommitOrder {
     /// last heard lives, whatever the copy's timeout says.
     public static let overdueTimeoutSeconds: UInt32 = 60
 
-    private var pass: Pass? = .assured
+    private var pass: Pass? = .talking
     private var position: Slot?
 
     /// A walk from the start.
@@ -76,7 +78,8 @@ public struct CommitOrder {
 
     private static func pass(of view: FlowRecordView) -> Pass {
         if view.hasMaster { return .related }
-        return view.status.contains(.assured) ? .assured : .others
+        guard view.status.contains(.assured) else { return .others }
+        return view.isTalking ? .talking : .assured
     }
 
     /// Seconds to commit a flow with; nil if it is over.

@@ -59,11 +59,14 @@ struct ReconcileTests {
         }
     }
 
-    @Test("a refreshed timeout moves the deadline silently, unless the one announced has run out")
+    @Test("a talking flow's timeout moves the deadline silently, unless the one announced has run out")
     func refreshedTimeout() {
         var cache = InternalCache(seed: 2, now: now)
         let fresh = cache.create(makeFlow(0, timeoutSeconds: 100), now: now)
-        _ = cache.create(makeFlow(3, timeoutSeconds: 5), now: now)
+        let overdue = cache.create(makeFlow(3, timeoutSeconds: 5), now: now)
+        // Their talking is known already: it would be news by itself.
+        cache.table.setTalking(true, at: fresh)
+        cache.table.setTalking(true, at: overdue)
         let later = now.advanced(bySeconds: 30)
         cache.beginReconcile()
         cache.beginSlice()
@@ -246,5 +249,49 @@ struct ReconcileTests {
             let slot = cache.table.find(makeFlow(number).identity)
             #expect(slot.map { cache.table.record(at: $0).mark } == mark, "seed \(seed), flow \(number)")
         }
+    }
+
+    @Test("flows whose timeout traffic refreshed are marked as talking; only a change is announced")
+    func talking() {
+        var cache = InternalCache(seed: 1, now: now)
+        for number in 0..<10 { _ = cache.create(makeFlow(number, timeoutSeconds: 600), now: now) }
+        /// Dumps 30 s apart: the first five flows have been refreshed, the others run down.
+        func dump(_ round: UInt64, talkers: Range<Int>, into cache: inout InternalCache) -> Set<Int> {
+            let later = now.advanced(byMilliseconds: round * 30_000)
+            cache.beginReconcile()
+            // Two slices: the flows were told of in the one before the dump.
+            cache.beginSlice()
+            cache.beginSlice()
+            var announced: Set<Int> = []
+            for number in 0..<10 {
+                let left = talkers.contains(number) ? 600 : 600 - UInt32(round) * 30
+                let slot = cache.reconcile(makeFlow(number, timeoutSeconds: left), now: later)
+                if slot != nil { announced.insert(number) }
+            }
+            _ = sweep(&cache)
+            return announced
+        }
+        func marked(_ cache: borrowing InternalCache) -> Set<Int> {
+            Set(
+                (0..<10).filter { number in
+                    cache.table.find(makeFlow(number).identity).map { cache.table.record(at: $0).isTalking } ?? false
+                }
+            )
+        }
+        let first = dump(1, talkers: 0..<5, into: &cache)
+        #expect(first == Set(0..<5))
+        #expect(marked(cache) == Set(0..<5))
+        let second = dump(2, talkers: 0..<5, into: &cache)
+        #expect(second.isEmpty, "they talk as before")
+        // The third and fourth have fallen silent: their timeouts go on from where the second dump saw them.
+        let later = now.advanced(byMilliseconds: 90_000)
+        cache.beginReconcile()
+        cache.beginSlice()
+        cache.beginSlice()
+        #expect(cache.reconcile(makeFlow(3, timeoutSeconds: 570), now: later) != nil)
+        #expect(!marked(cache).contains(3))
+        // A change of another kind keeps the mark.
+        _ = cache.update(makeFlow(1, mark: 7, timeoutSeconds: 600), now: later)
+        #expect(marked(cache).contains(1))
     }
 }

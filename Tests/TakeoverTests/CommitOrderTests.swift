@@ -28,8 +28,15 @@ struct CommitOrderTests {
         return flow
     }
 
-    private func insert(_ flow: Flow, owner: UInt16 = 0, into cache: inout ExternalCache, at now: Instant) {
-        let record = EncodedFlowRecord(flow)
+    private func insert(
+        _ flow: Flow,
+        talking: Bool = false,
+        owner: UInt16 = 0,
+        into cache: inout ExternalCache,
+        at now: Instant
+    ) {
+        var record = EncodedFlowRecord(flow)
+        record.setTalking(talking)
         let origin = ExternalCache.Origin(owner: owner, sequence: 1, generation: 1, epochGeneration: 1)
         #expect(cache.upsert(record.bytes, from: origin, now: now) { _ in true } == .created)
     }
@@ -54,12 +61,16 @@ struct CommitOrderTests {
         return committed
     }
 
-    @Test("assured flows come first, then the others, and flows with a master last", arguments: [1, 7, 1_000])
+    @Test(
+        "talking assured flows come first, then silent ones, then the others, and flows with a master last",
+        arguments: [1, 7, 1_000]
+    )
     func order(countMax: Int) throws {
         var cache = ExternalCache(seed: 1, now: start)
         for number in 0..<90 {
             let flow = makeFlow(number, assured: number % 3 == 0, master: number % 3 == 2)
-            insert(flow, into: &cache, at: start)
+            // A flow that has hardly begun does not come forward by talking.
+            insert(flow, talking: number % 2 == 0, into: &cache, at: start)
         }
         // An expected flow that is itself assured still has to wait for its master.
         insert(makeFlow(200, assured: true, master: true), into: &cache, at: start)
@@ -71,7 +82,7 @@ struct CommitOrderTests {
             guard numbers.count <= 91 else { break }
         }
         #expect(numbers.count == 91 && Set(numbers).count == 91)
-        let kinds = numbers.map { $0 == 200 || $0 % 3 == 2 ? 2 : $0 % 3 == 0 ? 0 : 1 }
+        let kinds = numbers.map { $0 == 200 || $0 % 3 == 2 ? 3 : $0 % 3 == 1 ? 2 : $0 % 2 }
         #expect(kinds == kinds.sorted())
         let afterwards = order.next(from: cache, countMax: countMax, now: start, ownedUntil: { _ in start })
         #expect(afterwards?.count == nil)
