@@ -39,6 +39,8 @@ let package = Package(
             pkgConfig: "libnetfilter_conntrack libmnl",
             providers: [.apt(["libnetfilter-conntrack-dev", "libmnl-dev", "libnfnetlink-dev"])]
         ),
+        // The kernel's headers alone: CNetfilter's libraries bring older copies that clash with them.
+        .systemLibrary(name: "CNFTables"),
         .target(name: "CLinux"),
         // Keeps libcurl out of the static programs; FlyingFox would bring it in for a handler that nobody uses.
         .target(
@@ -58,13 +60,14 @@ let package = Package(
 
         // The edges: kernel, network, files, operators.
         .target(name: "Conntrack", dependencies: ["CNetfilter", "SystemIO", "Flow"], swiftSettings: product),
+        .target(name: "Gate", dependencies: ["CNFTables", "SystemIO", "Policy", "Flow"], swiftSettings: product),
         .target(name: "Link", dependencies: ["SystemIO", "CLinux", crypto], swiftSettings: product),
         .target(name: "Configuration", dependencies: ["Policy", "SystemIO", "Flow"], swiftSettings: product),
         .target(name: "Control", dependencies: ["Flow"], swiftSettings: product),
         .target(
             name: "Daemon",
             dependencies: [
-                "SystemIO", "Flow", "FlowTable", "Policy", "Replication", "Takeover", "Conntrack", "Link",
+                "SystemIO", "Flow", "FlowTable", "Policy", "Replication", "Takeover", "Conntrack", "Gate", "Link",
                 "Configuration", "Control", "CCurlAbsent", logging, flyingFox,
             ],
             swiftSettings: product
