@@ -2,16 +2,6 @@ extension FlowRecord {
     /// Writes `flow` as a record at the start of `output` and returns its byte count.
     ///
     /// - Parameter output: at least `encodedByteCountMax` bytes.
-    /// Says whether the flow talks: whether traffic refreshed its timeout between the owner's last two looks at its
-    /// kernel's table.
-    ///
-    /// A takeover puts flows that talk into the kernel first. Patches leave it alone; encoding anew clears it.
-    @_lifetime(record: copy record)
-    public static func setTalking(_ isTalking: Bool, in record: inout MutableRawSpan) {
-        let byte = record.bytes.word(at: Offset.version, as: UInt8.self)
-        record.storeWord(isTalking ? byte | talkingBit : byte & ~talkingBit, at: Offset.version)
-    }
-
     @_lifetime(output: copy output)
     public static func encode(_ flow: Flow, into output: inout MutableRawSpan) -> Int {
         precondition(output.byteCount >= encodedByteCountMax, "record buffer too small: \(output.byteCount) bytes")
@@ -74,6 +64,16 @@ extension FlowRecord {
             UInt8(truncatingIfNeeded: known.union(present.intersection(fixedAttributes)).rawValue),
             at: Offset.known
         )
+    }
+
+    /// Says whether the flow talks: whether traffic refreshed its timeout between the owner's last two looks at its
+    /// kernel's table.
+    ///
+    /// A takeover puts flows that talk into the kernel first. Patches leave it alone; encoding anew clears it.
+    @_lifetime(record: copy record)
+    public static func setTalking(_ isTalking: Bool, in record: inout MutableRawSpan) {
+        let byte = record.bytes.word(at: Offset.version, as: UInt8.self)
+        record.storeWord(isTalking ? byte | talkingBit : byte & ~talkingBit, at: Offset.version)
     }
 
     /// Overwrites the seconds left in a record.

@@ -149,7 +149,7 @@ public struct FlowTable: ~Copyable {
         var sizeClass = slot?.sizeClass ?? 0
         var position = slot.map { $0.index + 1 } ?? 0
         while sizeClass < 8 {
-            while position < store.used(sizeClass: sizeClass) {
+            while position < store.used[sizeClass] {
                 let candidate = Slot(sizeClass: sizeClass, index: position)
                 if store[candidate].flags.contains(.occupied) { return candidate }
                 position += 1
@@ -169,7 +169,7 @@ public struct FlowTable: ~Copyable {
         var position = start.map { $0.index + 1 } ?? 0
         var left = slotCountMax
         while sizeClass < 8 {
-            let end = min(store.used(sizeClass: sizeClass), position + left)
+            let end = min(store.used[sizeClass], position + left)
             left -= max(end - position, 0)
             while position < end {
                 let slot = Slot(sizeClass: sizeClass, index: position)
