@@ -15,13 +15,16 @@ BIN     ?= $(SCRATCH)/release
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
 BUILD_PACKAGES := libnetfilter-conntrack-dev libmnl-dev libnfnetlink-dev pkg-config
-LAB_PACKAGES   := iproute2 nftables conntrack tcpdump keepalived procps iputils-ping systemd
+LAB_PACKAGES   := iproute2 nftables conntrack tcpdump keepalived procps iputils-ping systemd \
+                  resource-agents pacemaker-cli-utils libxml2-utils shellcheck
 
 PACKAGE := --scratch-path $(SCRATCH)
 SOURCES := Sources Tests Package.swift
 
 # systemd, sysctl and the module loader read their files here, whatever the prefix.
 SYSTEM    := $(DESTDIR)/usr/lib
+# Pacemaker looks for resource agents here, by their provider's name: ocf:flowsync:flowsync.
+AGENTS    := $(SYSTEM)/ocf/resource.d/flowsync
 DOCUMENTS := $(DESTDIR)$(PREFIX)/share/doc/flowsync
 # The files name installed programs under /usr.
 WITH_PREFIX := sed -E 's,/usr/(s?bin/flowsync|lib/flowsync|share/doc/flowsync),$(PREFIX)/\1,g'
@@ -89,22 +92,29 @@ install:
 	install -D -m 755 $(BIN)/flowsyncd $(DESTDIR)$(PREFIX)/sbin/flowsyncd
 	install -D -m 755 $(BIN)/flowsync $(DESTDIR)$(PREFIX)/bin/flowsync
 	install -D -m 755 Config/keepalived/flowsync-notify $(DESTDIR)$(PREFIX)/lib/flowsync/flowsync-notify
+	$(WITH_PREFIX) Config/keepalived/flowsync-notify-fifo > $(DESTDIR)$(PREFIX)/lib/flowsync/flowsync-notify-fifo
+	install -d $(AGENTS)
+	$(WITH_PREFIX) Config/ocf/flowsync > $(AGENTS)/flowsync
+	chmod 755 $(DESTDIR)$(PREFIX)/lib/flowsync/flowsync-notify-fifo $(AGENTS)/flowsync
 	test -e $(DESTDIR)/etc/flowsync/flowsyncd.toml || \
 	    install -D -m 644 Config/flowsyncd.toml $(DESTDIR)/etc/flowsync/flowsyncd.toml
 	install -D -m 644 Config/sysctl.d/90-flowsync.conf $(SYSTEM)/sysctl.d/90-flowsync.conf
 	install -D -m 644 Config/modules-load.d/flowsync.conf $(SYSTEM)/modules-load.d/flowsync.conf
+	install -D -m 644 Config/tmpfiles.d/flowsync.conf $(SYSTEM)/tmpfiles.d/flowsync.conf
 	install -d $(SYSTEM)/systemd/system $(DOCUMENTS)/keepalived
 	$(WITH_PREFIX) systemd/flowsyncd.service > $(SYSTEM)/systemd/system/flowsyncd.service
 	$(WITH_PREFIX) Config/keepalived/r1.conf > $(DOCUMENTS)/keepalived/r1.conf
 	$(WITH_PREFIX) Config/keepalived/r2.conf > $(DOCUMENTS)/keepalived/r2.conf
+	$(WITH_PREFIX) Config/keepalived/r1-fifo.conf > $(DOCUMENTS)/keepalived/r1-fifo.conf
+	$(WITH_PREFIX) docs/failover.md > $(DOCUMENTS)/failover.md
 	install -m 644 README.md Config/flowsyncd.toml $(DOCUMENTS)
 
 # Leaves /etc/flowsync alone: it is the operator's.
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/sbin/flowsyncd $(DESTDIR)$(PREFIX)/bin/flowsync
 	rm -f $(SYSTEM)/systemd/system/flowsyncd.service $(SYSTEM)/sysctl.d/90-flowsync.conf
-	rm -f $(SYSTEM)/modules-load.d/flowsync.conf
-	rm -rf $(DESTDIR)$(PREFIX)/lib/flowsync $(DOCUMENTS)
+	rm -f $(SYSTEM)/modules-load.d/flowsync.conf $(SYSTEM)/tmpfiles.d/flowsync.conf
+	rm -rf $(DESTDIR)$(PREFIX)/lib/flowsync $(DOCUMENTS) $(AGENTS)
 
 clean:
 	rm -rf $(SCRATCH)

@@ -56,6 +56,9 @@ struct PackagingTests {
             ("usr/lib/sysctl.d/90-flowsync.conf", 0o644), ("usr/lib/modules-load.d/flowsync.conf", 0o644),
             ("usr/share/doc/flowsync/README.md", 0o644), ("usr/share/doc/flowsync/flowsyncd.toml", 0o644),
             ("usr/share/doc/flowsync/keepalived/r1.conf", 0o644), ("usr/share/doc/flowsync/keepalived/r2.conf", 0o644),
+            ("usr/share/doc/flowsync/keepalived/r1-fifo.conf", 0o644), ("usr/share/doc/flowsync/failover.md", 0o644),
+            ("usr/lib/flowsync/flowsync-notify-fifo", 0o755), ("usr/lib/ocf/resource.d/flowsync/flowsync", 0o755),
+            ("usr/lib/tmpfiles.d/flowsync.conf", 0o644),
         ]
         for (path, mode) in modes {
             let attributes = try FileManager.default.attributesOfItem(atPath: "\(folder.path)/root/\(path)")
@@ -80,6 +83,10 @@ struct PackagingTests {
         let keepalived = try folder.read("root/opt/flowsync/share/doc/flowsync/keepalived/r1.conf")
         #expect(keepalived.contains("script \"/opt/flowsync/bin/flowsync ready\""))
         #expect(keepalived.contains("notify \"/opt/flowsync/lib/flowsync/flowsync-notify\""))
+        let fifo = try folder.read("root/opt/flowsync/share/doc/flowsync/keepalived/r1-fifo.conf")
+        #expect(fifo.contains("fifo_script \"/opt/flowsync/lib/flowsync/flowsync-notify-fifo GROUP gateway\""))
+        let agent = try folder.read("root/usr/lib/ocf/resource.d/flowsync/flowsync")
+        #expect(agent.contains("daemon=/opt/flowsync/sbin/flowsyncd\ncommand=/opt/flowsync/bin/flowsync\n"))
         #expect(try run("! grep -rE '/usr/(s?bin|lib)/flowsync' '\(folder.path)/root'").output == "")
     }
 
@@ -100,16 +107,39 @@ struct PackagingTests {
         #expect(rated.output.contains("Overall exposure level"), "\(rated.output.suffix(200))")
     }
 
-    @Test("keepalived takes both example files")
+    @Test("A router whose daemon never ran is not ready, from boot on")
+    func notReadyFromBootOn() throws {
+        let folder = try Folder()
+        try install(in: folder)
+        let root = "'\(folder.path)/root'"
+        #expect(try run("systemd-tmpfiles --create --root=\(root) flowsync.conf").status == 0)
+        #expect(try folder.read("root/run/flowsync/ready.track") == "1\n")
+        // What the daemon has written since then stays.
+        try folder.write("0\n", to: "root/run/flowsync/ready.track")
+        #expect(try run("systemd-tmpfiles --create --root=\(root) flowsync.conf").status == 0)
+        #expect(try folder.read("root/run/flowsync/ready.track") == "0\n")
+
+        // And one whose daemon has ended is not: by what the unit runs then.
+        let unit = try folder.read("root/usr/lib/systemd/system/flowsyncd.service")
+        let start = "ExecStopPost=-"
+        let line = try #require(unit.split(separator: "\n").first { $0.hasPrefix(start) })
+        let command = String(line.dropFirst(start.count)).replacing("/run/", with: "\(folder.path)/root/run/")
+        #expect(try run(command).status == 0)
+        #expect(try folder.read("root/run/flowsync/ready.track") == "1\n")
+    }
+
+    @Test("keepalived takes all example files")
     func keepalived() throws {
         try #require(geteuid() == 0, "needs root, for a network namespace with the interfaces that the files name")
         let folder = try Folder()
         try install(in: folder, prefix: "/usr")
-        for name in ["r1", "r2"] {
+        for name in ["r1", "r2", "r1-fifo"] {
             // It looks for the scripts, and takes them only from folders that nobody but root can write to.
             let text = try folder.read("root/usr/share/doc/flowsync/keepalived/\(name).conf")
                 .replacing("/usr/bin/flowsync", with: "/bin/true")
+                .replacing("/usr/lib/flowsync/flowsync-notify-fifo", with: "/bin/true")
                 .replacing("/usr/lib/flowsync/flowsync-notify", with: "/bin/true")
+                .replacing("/run/flowsync", with: folder.path)
             try folder.write(text, to: "\(name).conf")
             let setup = "ip link add eth0 type veth peer name eth1 && ip link set eth0 up && ip link set eth1 up"
             let result = try run(
@@ -121,20 +151,32 @@ struct PackagingTests {
         // The routers are a pair only if nothing else tells them apart.
         let difference = try run("diff Config/keepalived/r1.conf Config/keepalived/r2.conf | grep -c '^<'")
         #expect(difference.output == "4\n")
+        // The way in which the daemon is told changes nothing below it.
+        let instances = try ["r1", "r1-fifo"].map {
+            try run("sed -n '/^vrrp_instance/,$p' Config/keepalived/\($0).conf")
+        }
+        #expect(instances[0].output.count > 500)
+        #expect(instances[0].output == instances[1].output)
     }
 
-    @Test("Shell scripts are sh, and executable")
+    @Test("Shell scripts are sh, executable, and without what shellcheck warns of")
     func scripts() throws {
-        for path in ["Config/keepalived/flowsync-notify", ".ci/run"] {
+        let paths = [
+            "Config/keepalived/flowsync-notify", "Config/keepalived/flowsync-notify-fifo", "Config/ocf/flowsync",
+            ".ci/run",
+        ]
+        for path in paths {
             let shell = path == ".ci/run" ? "bash" : "sh"
-            let result = try run("\(shell) -n \(path) && test -x \(path)")
+            let result = try run("\(shell) -n \(path) && test -x \(path) && shellcheck --shell=\(shell) \(path)")
             #expect(result.status == 0, "\(path): \(result.output)")
         }
     }
 
     @Test(
         "The notify script turns each state of keepalived into one role",
-        arguments: [("MASTER", "primary"), ("BACKUP", "backup"), ("FAULT", "fault"), ("STOP", "backup")]
+        arguments: [
+            ("MASTER", "primary"), ("BACKUP", "backup"), ("FAULT", "fault"), ("STOP", "backup"), ("DELETED", "fault"),
+        ]
     )
     func notify(state: String, role: String) throws {
         let folder = try Folder()
@@ -155,5 +197,106 @@ struct PackagingTests {
         #expect(result.output == "gateway is \(state): flowsync role \(role), exit status 3\n\n")
         #expect(try folder.read("calls") == "flowsync role \(role)\nlogger -t flowsync-notify -p daemon.err\n")
         #expect(try run("Config/keepalived/flowsync-notify GROUP gateway NONSENSE").status == 2)
+    }
+
+    /// Runs the fifo's reader with a stand-in for `flowsync` that writes down how it is called, and then waits for a line
+    /// in `go`; and with steps that play keepalived by writing to file descriptor 3.
+    ///
+    /// - Returns: the calls.
+    private func readFifo(_ tracked: String, _ steps: String, in folder: Folder) throws -> String {
+        let waiting =
+            "#!/bin/sh\necho \"$*\" >>'\(folder.path)/calls'\nread -r status <'\(folder.path)/go'\nexit $status\n"
+        try folder.write(waiting, to: "flowsync", mode: 0o755)
+        try folder.write("#!/bin/sh\nexec cat >/dev/null\n", to: "logger", mode: 0o755)
+        let script = """
+            set -eu
+            fifo='\(folder.path)/fifo'
+            await() { until eval "$1"; do sleep 0.01; done; }
+            calls() { test "$(wc -l <'\(folder.path)/calls')" -eq "$1"; }
+            newest() { test "$(cat $fifo.newest)" = "$1"; }
+            finish() { echo "$1" >'\(folder.path)/go'; }
+            touch '\(folder.path)/calls' "$fifo.newest"
+            mkfifo "$fifo" '\(folder.path)/go'
+            "$reader" \(tracked) "$fifo" &
+            exec 3>"$fifo"
+            \(steps)
+            exec 3>&-
+            wait $!
+            """
+        try folder.write(script, to: "keepalived")
+        let result = try run(
+            "reader=\"$PWD/Config/keepalived/flowsync-notify-fifo\" PATH='\(folder.path)':\"$PATH\" "
+                + "timeout 60 sh '\(folder.path)/keepalived'"
+        )
+        #expect(result.status == 0, "\(result.output)")
+        return try folder.read("calls")
+    }
+
+    @Test("The fifo's reader makes one change of role per transition, and of a burst the newest only")
+    func fifoBurst() throws {
+        let folder = try Folder()
+        let calls = try readFifo(
+            "GROUP gateway",
+            #"""
+            printf '%s\n' 'GROUP "gateway" BACKUP 0' 'INSTANCE "outside" BACKUP 90' 'GROUP "other" MASTER 0' >&3
+            await 'calls 1'
+            printf '%s\n' 'INSTANCE "gateway" FAULT 90' 'GROUP "gateway" MASTER 0' 'GROUP "gateway" FAULT 0' >&3
+            printf '%s\n' 'GROUP "gateway" BACKUP 0' 'GROUP "gateway" MASTER 0' 'GROUP "gateway" MASTER 0' >&3
+            await 'newest "5 MASTER"'
+            finish 0
+            await 'calls 2'
+            finish 1
+            echo 'GROUP "gateway" STOP 0' >&3
+            await 'calls 3'
+            finish 0
+            """#,
+            in: folder
+        )
+        #expect(calls == "role backup\nrole primary\nrole backup\n")
+    }
+
+    @Test("The fifo's reader knows instances, names with spaces, and what is no transition")
+    func fifoInstance() throws {
+        let folder = try Folder()
+        let calls = try readFifo(
+            "INSTANCE 'wan of r1'",
+            #"""
+            printf '%s\n' 'GROUP "wan of r1" BACKUP 0' 'INSTANCE "wan of r1" MASTER 150' >&3
+            await 'calls 1'
+            finish 0
+            printf '%s\n' 'INSTANCE "wan of r1" MASTER_PRIORITY 90' 'INSTANCE "wan of r1" MASTER_RX_LOWER_PRI 90' >&3
+            printf '%s\n' 'INSTANCE "wan" BACKUP 90' '' 'INSTANCE' 'INSTANCE "wan of r1" DELETED 0' >&3
+            await 'calls 2'
+            finish 0
+            """#,
+            in: folder
+        )
+        #expect(calls == "role primary\nrole fault\n")
+        #expect(try run("Config/keepalived/flowsync-notify-fifo gateway /tmp/fifo").status == 2)
+    }
+
+    @Test("The fifo's reader waits for a daemon that is being restarted, until keepalived says something else")
+    func fifoWithoutDaemon() throws {
+        let folder = try Folder()
+        let calls = try readFifo(
+            "GROUP gateway",
+            #"""
+            echo 'GROUP "gateway" MASTER 0' >&3
+            await 'calls 1'
+            finish 3
+            await 'calls 2'
+            echo 'GROUP "gateway" BACKUP 0' >&3
+            await 'newest "2 BACKUP"'
+            finish 3
+            await 'calls 3'
+            finish 3
+            await 'calls 4'
+            finish 1
+            await 'calls 5'
+            finish 0
+            """#,
+            in: folder
+        )
+        #expect(calls == "role primary\nready\nrole backup\nready\nrole backup\n")
     }
 }
