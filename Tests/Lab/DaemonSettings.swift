@@ -80,6 +80,10 @@ public struct DaemonSettings: Sendable {
     public var eventBuffer = "8 MiB"
     /// The event buffer's limit.
     public var eventBufferMax = "64 MiB"
+    /// Whether a standby keeps the peers' flows in its kernel (`commit = "preload"`).
+    public var isPreloading = false
+    /// Where the gate closes; none is the daemon's default.
+    public var gateInterfaces: [String] = []
     /// Lines appended to the configuration file, for what a single test needs.
     public var extraLines = ""
 
@@ -117,9 +121,18 @@ public struct DaemonSettings: Sendable {
         protocols = [\(protocols.map { "\"\($0)\"" }.joined(separator: ", "))]
         ignore-addresses = ["127.0.0.0/8", "::1/128"]
 
+        \(takeoverSection)
         [control]
         socket = "\(socketPath)"
         \(extraLines)
         """ + "\n"
+    }
+
+    private var takeoverSection: String {
+        let lines =
+            (isPreloading ? ["commit = \"preload\""] : [])
+            + (gateInterfaces.isEmpty
+                ? [] : ["gate-interfaces = [\(gateInterfaces.map { "\"\($0)\"" }.joined(separator: ", "))]"])
+        return lines.isEmpty ? "" : "[takeover]\n\(lines.joined(separator: "\n"))\n"
     }
 }

@@ -6,6 +6,12 @@ struct SocketAddress {
     var byteCount: socklen_t
     var family: Int32 { Int32(storage.ss_family) }
 
+    /// An address as a system call filled it in.
+    init(storage: sockaddr_storage, byteCount: socklen_t) {
+        self.storage = storage
+        self.byteCount = byteCount
+    }
+
     /// An address of its text form.
     init(_ text: String, port: Int) throws(LabError) {
         if text.contains(":") {

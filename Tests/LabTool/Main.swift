@@ -10,7 +10,7 @@ struct LabTool: ParsableCommand {
         subcommands: [
             DemoCommand.self, TrafficServerCommand.self, TrafficClientCommand.self, InjectCommand.self,
             ChurnCommand.self, LoadCommand.self, CompareCommand.self, CableCommand.self,
-            CaptureCommand.self, HostileCommand.self,
+            CaptureCommand.self, HostileCommand.self, TalkCommand.self,
         ]
     )
 }
