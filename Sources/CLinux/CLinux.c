@@ -136,6 +136,8 @@ int clinux_thread_join(unsigned long thread) { return -pthread_join(thread, NULL
 
 int clinux_enter_network_namespace(int descriptor) { return result(setns(descriptor, CLONE_NEWNET)); }
 
+int clinux_enter_new_network_namespace(void) { return result(unshare(CLONE_NEWNET)); }
+
 const char *clinux_errno_name(int number) { return strerrorname_np(number); }
 
 const char *clinux_errno_text(int number) { return strerrordesc_np(number); }

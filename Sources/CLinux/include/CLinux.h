@@ -48,6 +48,8 @@ int clinux_thread_join(unsigned long thread);
 
 /// Moves the calling thread into the network namespace that `descriptor` refers to.
 int clinux_enter_network_namespace(int descriptor);
+/// Moves the calling thread into a network namespace of its own, which goes with the last thread and socket in it.
+int clinux_enter_new_network_namespace(void);
 
 /// The constant's name ("EPERM"), or NULL for a number that is no errno.
 const char *clinux_errno_name(int number);

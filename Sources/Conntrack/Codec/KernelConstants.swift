@@ -93,6 +93,7 @@ enum ExtraAttribute {
 /// `IP_CT_TCP_FLAG_*`, those that one kernel can hand to another.
 enum TCPFlag {
     static var beLiberal: UInt8 { UInt8(IP_CT_TCP_FLAG_BE_LIBERAL) }
+    static var windowScale: UInt8 { UInt8(IP_CT_TCP_FLAG_WINDOW_SCALE) }
     /// Window scaling, SACK, who closed first.
     ///
     /// The others describe window state that cannot be set: telling the
@@ -100,6 +101,26 @@ enum TCPFlag {
     static var portable: UInt8 {
         UInt8(IP_CT_TCP_FLAG_WINDOW_SCALE | IP_CT_TCP_FLAG_SACK_PERM | IP_CT_TCP_FLAG_CLOSE_INIT)
     }
+}
+
+/// `NFTA_*` and `NFT_*`: what a rule of nf_tables says of conntrack zones.
+enum RuleAttribute {
+    static var expressions: UInt16 { UInt16(NFTA_RULE_EXPRESSIONS.rawValue) }
+    static var element: UInt16 { UInt16(NFTA_LIST_ELEM.rawValue) }
+    static var expressionName: UInt16 { UInt16(NFTA_EXPR_NAME.rawValue) }
+    static var expressionData: UInt16 { UInt16(NFTA_EXPR_DATA.rawValue) }
+    static var immediateDestination: UInt16 { UInt16(NFTA_IMMEDIATE_DREG.rawValue) }
+    static var immediateData: UInt16 { UInt16(NFTA_IMMEDIATE_DATA.rawValue) }
+    static var compareData: UInt16 { UInt16(NFTA_CMP_DATA.rawValue) }
+    static var dataValue: UInt16 { UInt16(NFTA_DATA_VALUE.rawValue) }
+    static var conntrackKey: UInt16 { UInt16(NFTA_CT_KEY.rawValue) }
+    static var conntrackSource: UInt16 { UInt16(NFTA_CT_SREG.rawValue) }
+    static var targetName: UInt16 { UInt16(NFTA_TARGET_NAME.rawValue) }
+    static var targetInfo: UInt16 { UInt16(NFTA_TARGET_INFO.rawValue) }
+
+    static var zoneKey: UInt32 { UInt32(NFT_CT_ZONE.rawValue) }
+    /// Of iptables' CT target: the zone is the packet's mark.
+    static var zoneFromMark: UInt16 { UInt16(XT_CT_ZONE_MARK) }
 }
 
 /// Netlink and nfnetlink numbers.
@@ -124,6 +145,9 @@ enum Netlink {
     static var messageNew: UInt16 { subsystem << 8 | UInt16(IPCTNL_MSG_CT_NEW.rawValue) }
     static var messageGet: UInt16 { subsystem << 8 | UInt16(IPCTNL_MSG_CT_GET.rawValue) }
     static var messageDelete: UInt16 { subsystem << 8 | UInt16(IPCTNL_MSG_CT_DELETE.rawValue) }
+
+    static var messageNewRule: UInt16 { UInt16(CNETFILTER_SUBSYS_NFTABLES) << 8 | UInt16(NFT_MSG_NEWRULE.rawValue) }
+    static var messageGetRule: UInt16 { UInt16(CNETFILTER_SUBSYS_NFTABLES) << 8 | UInt16(NFT_MSG_GETRULE.rawValue) }
 
     static var familyIPv4: UInt8 { UInt8(AF_INET) }
     static var familyIPv6: UInt8 { UInt8(AF_INET6) }

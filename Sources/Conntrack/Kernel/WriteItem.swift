@@ -40,12 +40,20 @@ struct WriteItem: BitwiseCopyable {
     private var requestCount = 1
     private var isReplacing = false
     private var wasNothingFound = false
+    private let isProbe: Bool
 
     /// A flow at its first request.
-    init(index: Int, offset: Int, kind: WriteJob.Kind) {
+    ///
+    /// - Parameter isProbe: whether a create only looks up what it would meet, and is counted as what would come of it.
+    init(index: Int, offset: Int, kind: WriteJob.Kind, isProbe: Bool) {
         self.index = index
         self.offset = offset
-        step = kind == .create ? .create : .delete
+        self.isProbe = isProbe
+        step =
+            switch kind {
+            case .create: isProbe ? .get : .create
+            case .delete: .delete
+            }
     }
 
     /// The request to send.
@@ -71,7 +79,7 @@ struct WriteItem: BitwiseCopyable {
         let next: WriteItem?
         switch (step, answer) {
         case (.create, .failure(let number)): next = afterCreate(number, record, &outcome)
-        case (.create, _): next = created(&outcome)
+        case (.create, _): next = created(record, &outcome)
         case (.get, .entry(let entry)): next = compared(with: entry, record.flow, &holders, &outcome)
         case (.get, .failure(ENOENT)): next = retrying(.getByReply)
         case (.getByReply, .entry(let entry)): next = compared(withHolder: entry, record.flow, &holders, &outcome)
@@ -88,14 +96,15 @@ struct WriteItem: BitwiseCopyable {
         case (.deleteHolder, _): next = afterDeleteHolder(0, record, &holders, &outcome)
         }
         guard var next else { return nil }
+        if isProbe, next.step != .get, next.step != .getByReply { return next.foreseen(record, holders, &outcome) }
         next.requestCount = requestCount + 1
         guard next.requestCount <= Self.requestCountMax else { return failed(EAGAIN, &outcome) }
         return next
     }
 
-    private func created(_ outcome: inout WriteOutcome) -> WriteItem? {
+    private func created(_ record: FlowRecordView, _ outcome: inout WriteOutcome) -> WriteItem? {
         if isReplacing { outcome.replaced += 1 } else { outcome.created += 1 }
-        if omissions.contains(.helper) { outcome.withoutHelper += 1 }
+        if omissions.contains(.helper) { outcome.countMissing(record.flow.helper) }
         if omissions.contains(.master) { outcome.withoutMaster += 1 }
         return nil
     }
@@ -131,6 +140,22 @@ struct WriteItem: BitwiseCopyable {
     private func afterDelete(_ number: Int32, _ outcome: inout WriteOutcome) -> WriteItem? {
         guard number == 0 || number == ENOENT else { return failed(number, &outcome) }
         if number == 0 { outcome.deleted += 1 } else { outcome.missing += 1 }
+        return nil
+    }
+
+    /// Counts what would come of the record if this step were done.
+    private func foreseen(
+        _ record: FlowRecordView,
+        _ holders: [WriteSession.Entry],
+        _ outcome: inout WriteOutcome
+    ) -> WriteItem? {
+        switch step {
+        case .update: outcome.updated += 1
+        case .deleteHolder:
+            outcome.replaced += 1
+            for holder in holders { outcome.count(clash(of: record.flow, with: holder, isOursKept: true)) }
+        default: outcome.created += 1
+        }
         return nil
     }
 

@@ -1,3 +1,5 @@
+internal import Flow
+
 /// A batch of flows to put into the kernel's table or to remove from it.
 public struct WriteJob: Sendable {
     /// What to do with the flows.
@@ -71,6 +73,8 @@ public struct WriteOutcome: Sendable {
     public var missing = 0
     /// Among the created: without the helper that this kernel does not have.
     public var withoutHelper = 0
+    /// The names of those helpers, and how many flows were created without each.
+    public private(set) var missingHelpers: [String: Int] = [:]
     /// Among the created: without the master that is not in this kernel's table.
     public var withoutMaster = 0
     /// What the kernel refused.
@@ -87,6 +91,11 @@ public struct WriteOutcome: Sendable {
 
     init(id: UInt64) {
         self.id = id
+    }
+
+    mutating func countMissing(_ helper: Flow.HelperName) {
+        withoutHelper += 1
+        missingHelpers[helper.text, default: 0] += 1
     }
 
     mutating func count(_ clash: Clash) {

@@ -57,7 +57,11 @@ struct WriteSession: ~Copyable, Sendable {
     var portID: UInt32 { socket.portID }
 
     /// Does the job, whatever the kernel answers.
-    mutating func perform(_ job: WriteJob) -> WriteOutcome {
+    ///
+    /// - Parameter isProbe: whether to write nothing: each record to create is looked up, and counted as what would
+    ///   come of it.
+    mutating func perform(_ job: WriteJob, isProbe: Bool = false) -> WriteOutcome {
+        precondition(!isProbe || job.kind == .create, "only what is to be created can be probed")
         let start = MonotonicClock.nanoseconds()
         var outcome = WriteOutcome(id: job.id)
         var waiting: [WriteItem] = []
@@ -69,7 +73,7 @@ struct WriteSession: ~Copyable, Sendable {
         while true {
             // What the kernel answered with "again, but differently" goes first, new flows fill up the batch.
             while waiting.count < Self.batchCountMax, index < job.count {
-                waiting.append(WriteItem(index: index, offset: offset, kind: job.kind))
+                waiting.append(WriteItem(index: index, offset: offset, kind: job.kind, isProbe: isProbe))
                 offset += FlowRecordView(records.extracting(offset...)).byteCount
                 index += 1
             }
