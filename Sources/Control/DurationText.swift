@@ -22,4 +22,22 @@ public enum DurationText {
         let tenths = UInt64((value * 10).rounded())
         return "\(tenths / 10).\(tenths % 10) ms"
     }
+
+    /// A moment as an operator reads it, UTC: "2026-03-01 14:05:09 UTC".
+    public static func date(secondsSince1970 seconds: UInt64) -> String {
+        // Days since 0000-03-01, so that a leap day is a year's last day (proleptic Gregorian calendar).
+        let days = seconds / 86_400 + 719_468
+        let era = days / 146_097
+        let dayOfEra = days % 146_097
+        let yearOfEra = (dayOfEra - dayOfEra / 1_460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365
+        let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
+        let monthFromMarch = (5 * dayOfYear + 2) / 153
+        let day = dayOfYear - (153 * monthFromMarch + 2) / 5 + 1
+        let month = monthFromMarch < 10 ? monthFromMarch + 3 : monthFromMarch - 9
+        let year = yearOfEra + era * 400 + (month <= 2 ? 1 : 0)
+        let time = [seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60].map(twoDigits).joined(separator: ":")
+        return "\(year)-\(twoDigits(month))-\(twoDigits(day)) \(time) UTC"
+    }
+
+    private static func twoDigits(_ number: UInt64) -> String { number < 10 ? "0\(number)" : "\(number)" }
 }

@@ -142,6 +142,23 @@ public struct TakeoverStatus: Codable, Sendable, Equatable {
     }
 }
 
+/// The gate: what drops packets of unknown flows while the node is not primary.
+public struct GateStatus: Codable, Sendable, Equatable {
+    /// The interfaces it watches.
+    public var interfaces: [String]
+    /// Whether it is closed.
+    public var isClosed: Bool
+    /// Packets dropped since it was closed; nil while it is open, or if they cannot be counted.
+    public var droppedPacketCount: UInt64?
+
+    /// The state of a gate.
+    public init(interfaces: [String], isClosed: Bool, droppedPacketCount: UInt64? = nil) {
+        self.interfaces = interfaces
+        self.isClosed = isClosed
+        self.droppedPacketCount = droppedPacketCount
+    }
+}
+
 /// Everything `flowsync status` shows.
 public struct NodeStatus: Codable, Sendable, Equatable {
     /// The node's name.
@@ -168,6 +185,8 @@ public struct NodeStatus: Codable, Sendable, Equatable {
     public var kernel: KernelStatus
     /// What the operator should mend, each with the way to mend it.
     public var warnings: [String]
+    /// The gate; nil if none is configured.
+    public var gate: GateStatus?
     /// The last change of role, if there was one.
     public var lastTakeover: TakeoverStatus?
 

@@ -198,6 +198,8 @@ public struct KernelStatistics: Codable, Sendable, Equatable {
     public var deletedCount: UInt64 = 0
     /// Flows to be deleted that the kernel no longer had.
     public var missingCount: UInt64 = 0
+    /// Flows that met another one of the same original or translated tuple in the kernel, by kind and which was kept.
+    public var clashes: [String: UInt64] = [:]
     /// Writes that the kernel refused, by errno name.
     public var refused: [String: UInt64] = [:]
 

@@ -22,6 +22,7 @@ public enum StatusText {
             )
         )
         lines.append(row("kernel", kernel(status.kernel)))
+        if let gate = status.gate { lines.append(row("gate", self.gate(gate))) }
         lines.append(
             row(
                 "daemon",
@@ -110,6 +111,11 @@ public enum StatusText {
         let events = kernel.eventsEnabled ? "" : "SENDS NO EVENTS, "
         return "\(events)table \(kernel.tableCount) of \(kernel.tableCountMax), "
             + "event buffer \(kernel.eventBufferByteCount / 1_024) KiB, \(kernel.overrunCount) overruns"
+    }
+
+    private static func gate(_ gate: GateStatus) -> String {
+        let dropped = gate.droppedPacketCount.map { ", \($0) packets of unknown flows dropped" } ?? ""
+        return "\(gate.isClosed ? "closed" : "open") on \(gate.interfaces.joined(separator: ", "))\(dropped)"
     }
 
     private static func flows(_ count: Int) -> String { count == 1 ? "1 flow" : "\(count) flows" }

@@ -36,6 +36,13 @@ public struct HostAddress: Hashable, Sendable, CustomStringConvertible {
         family == .ipv4 ? address.byte(at: 0) >> 4 == 0xe : address.byte(at: 0) == 0xff
     }
 
+    /// Whether this is an address of one link only: fe80::/10 or 169.254.0.0/16.
+    public var isLinkLocal: Bool {
+        family == .ipv4
+            ? address.byte(at: 0) == 169 && address.byte(at: 1) == 254
+            : address.byte(at: 0) == 0xfe && address.byte(at: 1) & 0xc0 == 0x80
+    }
+
     /// Whether this is the all-zero address, which names no host.
     public var isUnspecified: Bool { address == .zero }
 

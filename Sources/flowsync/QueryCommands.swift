@@ -7,10 +7,17 @@ struct Status: ParsableCommand {
         abstract: "Show role, peers, links and whether a failover would lose connections."
     )
 
+    @Flag(help: "Show the last changes of role, with their steps, instead.")
+    var history = false
+
     @OptionGroup var options: ControlOptions
 
     func run() throws {
-        try options.show(options.client.get("/v1/status"), as: NodeStatus.self, StatusText.render)
+        if history {
+            try options.show(options.client.get("/v1/history"), as: TakeoverHistory.self, \.text)
+        } else {
+            try options.show(options.client.get("/v1/status"), as: NodeStatus.self, StatusText.render)
+        }
     }
 }
 

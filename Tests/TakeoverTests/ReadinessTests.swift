@@ -23,6 +23,7 @@ struct ReadinessTests {
 
     private static let loading = "the kernel's table is still being read"
     private static let changing = "a change of role is under way"
+    private static let linkDown = "no sync link is live: eth2 is down; waiting for 60 s at most"
     private static let waiting = "no peer heard yet; waiting until 10 s after the start"
 
     static let cases: [Case] = [
@@ -43,7 +44,7 @@ struct ReadinessTests {
             $0.peersUp = []
             $0.uptimeSeconds = 9
         },
-        Case("just started, alone, link down", "no peer heard yet: eth2 is down") {
+        Case("just started, alone, link down", linkDown) {
             $0.peersUp = []
             $0.uptimeSeconds = 0
             $0.linkProblem = "eth2 is down"
@@ -52,9 +53,30 @@ struct ReadinessTests {
             $0.peersUp = []
             $0.uptimeSeconds = 10
         },
-        Case("alone for long, link down", nil) {
+        Case("alone, and the link went down lately: the copy may be old", linkDown) {
             $0.peersUp = []
             $0.linkProblem = "eth2 is down"
+            $0.linkDownSeconds = 59
+        },
+        Case("alone, link down for long: somebody has to serve", nil) {
+            $0.peersUp = []
+            $0.linkProblem = "eth2 is down"
+            $0.linkDownSeconds = 60
+        },
+        Case("a peer has other settings", "r2 is configured differently: [sync] mode") {
+            $0.peersConfiguredDifferently = [("r2", ["[sync] mode"])]
+        },
+        Case("a primary is ready whatever is amiss", nil) {
+            $0.isPrimary = true
+            $0.isLoaded = false
+            $0.peersNotSynchronised = ["r2"]
+        },
+        Case(
+            "waiting has been of no use",
+            "the flows of r2 are not all here yet (given up after 6 min of waiting: see `flowsync status`)"
+        ) {
+            $0.peersNotSynchronised = ["r2"]
+            $0.waitedSeconds = 400
         },
         Case("a link problem does not matter while a peer is heard", nil) { $0.linkProblem = "eth2 is down" },
     ]

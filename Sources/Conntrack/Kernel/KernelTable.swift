@@ -129,21 +129,7 @@ public struct KernelTable: Sendable, Equatable {
 
     /// Whether the table has an entry of this original tuple.
     private static func find(_ tuple: Tuple) throws(SystemError) -> Bool {
-        let socket = try NetlinkSocket.open(purpose: "conntrack table")
-        try socket.bind()
-        let request = SendBuffer(byteCount: RequestEncoder.encodedByteCountMax)
-        let byteCount = request.write { output in
-            let flow = Flow(original: tuple)
-            _ = RequestEncoder.encode(.get, of: flow, sequence: 1, isAcknowledged: false, into: &output)
-        }
-        try socket.send(request.bytes(to: byteCount))
-        let answer = ReceiveBuffer(byteCount: 8_192)
-        guard case .bytes(let answerByteCount) = try socket.receive(into: answer) else { return false }
-        var messages = MessageReader(answer.bytes(from: 0, to: answerByteCount))
-        guard (try? messages.next()) == true else { return false }
-        guard messages.type == Netlink.error else { return true }
-        if messages.errorNumber == ENOENT { return false }
-        throw SystemError(call: "get", errno: messages.errorNumber, context: "conntrack table")
+        try KernelLookup.open().entry(of: Flow(original: tuple)) != nil
     }
 
     /// Sends a datagram from a loopback port to itself and returns the port; nil where loopback is not up.

@@ -69,6 +69,8 @@ final class ControlHandler: HTTPHandler {
             return json(report, report.succeeded ? .ok : .internalServerError)
         case .ready(let report):
             return json(report, report.isReady ? .ok : .serviceUnavailable)
+        case .history(let history):
+            return json(history)
         case .refused(let reason):
             return json(APIError(reason), .conflict)
         case .dumpChunk:

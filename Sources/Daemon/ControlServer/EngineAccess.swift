@@ -18,6 +18,8 @@ enum EngineRequest: Sendable, Equatable {
     case role(Role)
     /// Answered by `.ready`.
     case ready
+    /// Answered by `.history`.
+    case history
     /// Do harm to one cached flow, to test what finds it. Answered by `.action`.
     case harm(Harm)
     /// The next records of a cache, from the start if `cursor` is nil. Answered by `.dumpChunk`.
@@ -62,6 +64,8 @@ enum EngineReply: Sendable {
     case action(ActionReport)
     /// Whether this node may become primary.
     case ready(ReadyReport)
+    /// The last changes of role.
+    case history(TakeoverHistory)
     /// Some records of a cache.
     case dumpChunk(DumpChunk)
     /// The request cannot be served now; the text says why and what to do.

@@ -9,6 +9,12 @@ internal import Takeover
 struct ActionRun {
     /// One step, as the operator sees it.
     enum Phase {
+        /// Make sure that packets of flows which are not in the kernel yet are dropped rather than answered.
+        case closeGate
+        /// Compare the kernel's table with what was committed: by count, and some flows by content.
+        case verify
+        /// Let packets of unknown flows in again.
+        case openGate
         /// Take in the latest events before the claim is given up.
         case handOver
         /// Take the role.
@@ -36,10 +42,13 @@ struct ActionRun {
 
         var name: String {
             switch self {
+            case .closeGate: "gate"
+            case .verify: "verify"
+            case .openGate: "open"
             case .changeRole(let role): role.claimsFlows ? "claim" : "release"
             case .handOver: "hand over"
             case .commit: "commit"
-            case .followEvents: "take over"
+            case .followEvents: "follow"
             case .announce: "announce"
             case .awaitPrimary: "ask primary"
             case .delete(let onlyReleased): onlyReleased ? "purge" : "delete"
@@ -50,10 +59,19 @@ struct ActionRun {
             }
         }
 
+        /// Whether there is nothing to do in it without a gate.
+        var isOfGate: Bool {
+            switch self {
+            case .closeGate, .openGate: true
+            default: false
+            }
+        }
+
         /// Whether a newer role command may cut it short; until one comes, the node is ready for it.
         var givesWay: Bool {
             switch self {
-            case .handOver, .followEvents, .awaitPrimary, .delete(onlyReleased: true), .reconcile, .resyncPeers, .push:
+            case .handOver, .commit, .followEvents, .awaitPrimary, .delete(onlyReleased: true), .reconcile,
+                .resyncPeers, .push:
                 true
             default: false
             }
@@ -73,6 +91,14 @@ struct ActionRun {
     var report: ActionReport
     /// A newer role command waits: phases that give way end now.
     var isSuperseded = false
+    /// The role it leads to, if it changes the role.
+    var role: NodeRole?
+    /// Clashes met so far.
+    var clashCount = 0
+    /// Flows put into the kernel so far.
+    var committedCount = 0
+    /// Some of them, to be looked at in the kernel.
+    var committed = CommitSample()
 
     // Of the phase at hand.
     var startedAt: Instant?
@@ -85,13 +111,19 @@ struct ActionRun {
     var jobs: [UInt64: WriteJob] = [:]
     var dumpCountBefore: UInt64 = 0
 
+    /// What a node does that takes over: one transaction, at whose end no packet meets a kernel without its flow.
+    static let takingOver: [Phase] = [
+        .closeGate, .changeRole(.primary), .commit(takesOver: true), .verify, .openGate, .followEvents, .announce,
+    ]
+
     /// What a node does that gives its role up: to `backup` or `fault`.
     static func steppingBack(to role: NodeRole) -> [Phase] {
-        [.handOver, .changeRole(role), .awaitPrimary, .delete(onlyReleased: true)]
+        [.handOver, .changeRole(role), .closeGate, .awaitPrimary, .delete(onlyReleased: true)]
     }
 
-    init(name: String, phases: [Phase], answer: CheckedContinuation<EngineReply, Never>?) {
+    init(name: String, role: NodeRole? = nil, phases: [Phase], answer: CheckedContinuation<EngineReply, Never>?) {
         self.name = name
+        self.role = role
         self.phases = phases
         self.answer = answer
         report = ActionReport(action: name, succeeded: true)
@@ -103,7 +135,7 @@ struct ActionRun {
         switch phase {
         case .commit, .delete: return !isHandedOut && jobs.count < Self.jobCountMax
         case .awaitPrimary, .reconcile, .resyncPeers, .push, .followEvents, .handOver: return startedAt == nil
-        case .changeRole, .announce, .flushInternal, .flushExternal: return true
+        case .closeGate, .verify, .openGate, .changeRole, .announce, .flushInternal, .flushExternal: return true
         }
     }
 
@@ -126,6 +158,24 @@ struct ActionRun {
         isHandedOut = false
         expiredCount = 0
         step.failed = [:]
+    }
+
+    /// Leaves out what is still to be done, because a newer role command waits.
+    ///
+    /// A change of role that was not done yet, or not to its end, has failed; the rest of a stepping back only tidies.
+    mutating func cutShort() {
+        let isUnfinished = phases.contains { phase in
+            switch phase {
+            case .changeRole, .openGate, .announce: true
+            default: false
+            }
+        }
+        step.note = "cut short by a newer role command"
+        if role != nil, isUnfinished {
+            report.succeeded = false
+            report.message = "cut short by a newer role command"
+        }
+        phases.removeSubrange(1...)
     }
 
     /// Closes the phase at hand.

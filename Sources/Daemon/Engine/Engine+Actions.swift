@@ -23,29 +23,37 @@ extension Engine {
         case .status: letter.answer.resume(returning: .status(status(now)))
         case .statistics: letter.answer.resume(returning: .statistics(statistics(now)))
         case .ready: letter.answer.resume(returning: .ready(readiness(now)))
+        case .history: letter.answer.resume(returning: .history(history))
         case .dumpChunk(let cache, let cursor, let limit):
             letter.answer.resume(returning: .dumpChunk(dumpChunk(cache, after: cursor, limit: limit, now: now)))
         case .harm(let harm):
             let report = ActionReport(action: "debug \(harm.rawValue)", succeeded: core.harm(harm))
             letter.answer.resume(returning: .action(report))
         case .role:
-            action?.isSuperseded = true
             waiting.append(letter)
+            noticeNewerRole()
         case .commit, .flush, .resync, .push:
             waiting.append(letter)
         }
     }
 
+    /// Lets the action at hand end early if a role command waits that wants another role.
+    private func noticeNewerRole() {
+        guard let run = action else { return }
+        for letter in waiting {
+            if case .role(let role) = letter.request, run.role == nil || run.role != NodeRole(role) {
+                action?.isSuperseded = true
+            }
+        }
+    }
+
     private func begin(_ letter: Mailbox.Letter) -> ActionRun {
-        let (name, phases): (String, [ActionRun.Phase]) =
+        var changesTo: NodeRole?
+        if case .role(let role) = letter.request { changesTo = NodeRole(role) }
+        var (name, phases): (String, [ActionRun.Phase]) =
             switch letter.request {
-            case .role(.primary):
-                (
-                    "role primary",
-                    [.changeRole(.primary), .commit(takesOver: true), .followEvents, .announce]
-                )
-            case .role(let role):
-                ("role \(role.rawValue)", ActionRun.steppingBack(to: role == .fault ? .fault : .backup))
+            case .role(.primary): ("role primary", ActionRun.takingOver)
+            case .role(let role): ("role \(role.rawValue)", ActionRun.steppingBack(to: NodeRole(role)))
             case .commit: ("commit", [.commit(takesOver: false), .followEvents])
             case .flush(.internal): ("flush internal", [.flushInternal])
             case .flush(.external): ("flush external", [.flushExternal])
@@ -53,9 +61,14 @@ extension Engine {
             case .resync(.kernel): ("resync kernel", [.reconcile])
             case .resync(.peer): ("resync peer", [.resyncPeers])
             case .push: ("push", [.push])
-            case .status, .statistics, .ready, .dumpChunk, .harm: ("", [])
+            case .status, .statistics, .ready, .history, .dumpChunk, .harm: ("", [])
             }
-        return ActionRun(name: name, phases: phases, answer: letter.answer)
+        if gate == nil { phases.removeAll(where: \.isOfGate) }
+        // A primary that is told so again has an open gate, and new connections that must not wait.
+        if core.node.role == .primary {
+            phases.removeAll { if case .closeGate = $0 { changesTo == .primary } else { false } }
+        }
+        return ActionRun(name: name, role: changesTo, phases: phases, answer: letter.answer)
     }
 
     /// Goes on with the action under way, or takes the next one that waits.
@@ -68,7 +81,7 @@ extension Engine {
                     // Before the kernel's table is known, an action would work on half a picture.
                     guard isReady else { return }
                     action = begin(waiting.removeFirst())
-                    if waiting.contains(where: { $0.request.isRole }) { action?.isSuperseded = true }
+                    noticeNewerRole()
                 } else if purgeWaits, isPrimaryHere {
                     purgeWaits = false
                     action = ActionRun(name: "purge", phases: [.delete(onlyReleased: true)], answer: nil)
@@ -101,8 +114,13 @@ extension Engine {
                 """
             )
         }
-        if done.name.hasPrefix("role ") { lastTakeover = (now, done.report) }
+        if done.name.hasPrefix("role ") { remember(done.report) }
         done.answer?.resume(returning: .action(done.report))
+    }
+
+    private func remember(_ report: ActionReport) {
+        history.append(TakeoverRecord(endedAt: WallClock.nanoseconds() / 1_000_000_000, report: report))
+        if let problem = historyFile.write(history) { logLimited("history", problem) }
     }
 
     /// Steps back because a peer took over while this node's daemon was down: keepalived has told it in vain.
@@ -110,7 +128,8 @@ extension Engine {
         guard isRoleRemembered, isReady else { return }
         isRoleRemembered = false
         logger.notice("this node was primary before the daemon's restart; another one is now: stepping back")
-        unasked.append(ActionRun(name: "role backup", phases: ActionRun.steppingBack(to: .backup), answer: nil))
+        let phases = ActionRun.steppingBack(to: .backup).filter { gate != nil || !$0.isOfGate }
+        unasked.append(ActionRun(name: "role backup", role: .backup, phases: phases, answer: nil))
     }
 
     /// What a phase does once, at its start.
@@ -134,6 +153,9 @@ extension Engine {
             action?.step.note = core.node.peerStatus.contains(where: \.isUp) ? nil : "no peer is up"
         case .delete(let onlyReleased):
             if !onlyReleased { kernel.flushCount += 1 }
+        case .closeGate: closeGate()
+        case .verify: verifyCommit()
+        case .openGate: openGate()
         case .commit, .handOver, .followEvents, .awaitPrimary: break
         }
     }
@@ -141,11 +163,11 @@ extension Engine {
     /// Goes on with a phase; true when it is over.
     private func advance(_ phase: ActionRun.Phase, _ now: Instant) -> Bool {
         if phase.givesWay, action?.isSuperseded == true, action?.jobs.isEmpty == true {
-            action?.step.note = "cut short by a newer role command"
+            action?.cutShort()
             return true
         }
         switch phase {
-        case .changeRole, .announce, .flushInternal, .flushExternal:
+        case .closeGate, .verify, .openGate, .changeRole, .announce, .flushInternal, .flushExternal:
             return true
         case .commit(let takesOver):
             handOutCommit(now)
@@ -169,6 +191,8 @@ extension Engine {
 
     private func changeRole(_ role: NodeRole, _ now: Instant) {
         isRoleRemembered = false
+        // Without a gate, because it could not be made, no step says what is wanted of one that is made later.
+        if gate == nil { isGateWanted = role != .primary }
         if role != core.node.role { roleSince = now }
         core.setRole(role, now: now)
         if role.claimsFlows { purgeWaits = false }
@@ -203,7 +227,7 @@ extension Engine {
     // MARK: Writes
 
     private func handOutCommit(_ now: Instant) {
-        while let run = action, !run.isHandedOut, run.jobs.count < ActionRun.jobCountMax {
+        while let run = action, !run.isHandedOut, !run.isSuperseded, run.jobs.count < ActionRun.jobCountMax {
             let batch = action?.order.next(
                 from: core.externalCache,
                 countMax: ActionRun.recordCountMaxPerJob,
@@ -271,6 +295,7 @@ extension Engine {
         kernel.updatedCount += UInt64(outcome.updated + outcome.replaced)
         kernel.deletedCount += UInt64(outcome.deleted)
         kernel.missingCount += UInt64(outcome.missing)
+        report(outcome)
         guard let job = action?.jobs.removeValue(forKey: outcome.id) else { return }
         action?.step.count += job.count - outcome.failures.count
         for failure in outcome.failures {
@@ -300,14 +325,17 @@ extension Engine {
     /// The kernel's echo of the write brings them into the internal one, as the kernel sees them.
     private func takeOver(_ job: WriteJob, _ outcome: WriteOutcome) {
         let failed = Set(outcome.failures.map(\.index))
+        // The kernel's entry stayed: it is another flow, or the same one further on.
+        let lost = Set(outcome.clashes.lazy.filter { !$0.isOursKept }.map(\.index))
         var offset = 0
         let bytes = unsafe job.records.span.bytes
         for index in 0..<job.count {
             let record = FlowRecordView(bytes.extracting(offset..<bytes.byteCount))
             offset += record.byteCount
-            if !failed.contains(index), let slot = core.externalCache.table.find(record.identity) {
-                core.externalCache.remove(slot)
-            }
+            guard !failed.contains(index) else { continue }
+            action?.committedCount += 1
+            if !lost.contains(index) { action?.committed.add(record) }
+            if let slot = core.externalCache.table.find(record.identity) { core.externalCache.remove(slot) }
         }
     }
 
@@ -406,11 +434,5 @@ extension Engine {
         action?.report.succeeded = false
         action?.report.message = message
         return true
-    }
-}
-
-extension EngineRequest {
-    fileprivate var isRole: Bool {
-        if case .role = self { true } else { false }
     }
 }

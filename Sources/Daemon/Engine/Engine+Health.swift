@@ -79,12 +79,17 @@ extension Engine {
             keyRing = ring
             security.replace(ring)
         }
+        let gateChanged = fresh.takeover.gateInterfaces != configuration.takeover.gateInterfaces
         let policyChanged = fresh.replicate != configuration.replicate
         var kept = fresh
         kept.nodeName = configuration.nodeName
         kept.controlSocketPath = configuration.controlSocketPath
         kept.sync.mode = configuration.sync.mode
         configuration = kept
+        if gateChanged {
+            changes.append("[takeover] gate-interfaces")
+            replaceGate()
+        }
         core.node.setShared(Self.sharedSettings(kept), now: now)
         if policyChanged {
             changes.append("[replicate]")

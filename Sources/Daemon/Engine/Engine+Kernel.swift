@@ -51,10 +51,8 @@ extension Engine {
 
     /// Takes in what waits at the event socket, and parks it while more is to be expected.
     func drainEvents(_ now: Instant) throws(SystemError) {
-        let result = try events.drain(limitMessages: Self.eventCountMaxPerTurn) { event in
-            core.receive(event, now: now)
-        }
-        kernel.count(result.defects)
+        let result = try Self.drain(&events, into: &core, now)
+        if result.defects.total > 0 { kernel.count(result.defects) }
         if result.overrunCount > 0 { handleOverrun(result.overrunCount, now) }
         if result.messageCount > 0 || !result.isEmpty {
             if !isParked {
@@ -69,6 +67,15 @@ extension Engine {
             }
             drainAt = .distantFuture
         }
+    }
+
+    /// Takes both in place: reached through the engine, each event would pay for two checks of exclusive access.
+    private static func drain(
+        _ events: inout EventStream,
+        into core: inout SyncCore,
+        _ now: Instant
+    ) throws(SystemError) -> EventStream.DrainResult {
+        try events.drain(limitMessages: eventCountMaxPerTurn) { event in core.receive(event, now: now) }
     }
 
     private func handleOverrun(_ count: Int, _ now: Instant) {

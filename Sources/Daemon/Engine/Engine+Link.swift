@@ -84,6 +84,7 @@ extension Engine {
                 logger.info("\(text)")
             }
         }
+        updateGateAddresses(snapshot)
         var policy = core.policy
         if policy.setOwnAddresses(Self.ownAddresses(snapshot)), isReady {
             applyPolicy(policy, reconcileAt: now.advanced(byMilliseconds: Self.addressChangeDelayMilliseconds))

@@ -3,6 +3,7 @@ internal import Conntrack
 internal import Control
 internal import Flow
 internal import FlowTable
+internal import Gate
 internal import Link
 internal import Replication
 internal import SystemIO
@@ -21,12 +22,18 @@ extension Engine {
     /// Whether this node may become primary.
     func readiness(_ now: Instant) -> ReadyReport {
         var readiness = Readiness()
+        readiness.isPrimary = core.node.role == .primary || action?.role == .primary
         readiness.isLoaded = isReady
         readiness.linkProblem = linkProblem
+        readiness.linkDownSeconds = now.milliseconds(since: linkLostAt ?? now) / 1000
+        readiness.waitedSeconds = now.milliseconds(since: unreadySince ?? now) / 1000
         readiness.uptimeSeconds = now.milliseconds(since: startedAt) / 1000
-        readiness.isChangingRole = action?.name.hasPrefix("role ") == true && action?.phases.first?.givesWay == false
+        readiness.isChangingRole = action?.role != nil && action?.phases.first?.givesWay == false
         for peer in core.node.peerStatus where peer.isUp {
             readiness.peersUp.append(peer.name)
+            if !peer.mismatchedSettings.isEmpty {
+                readiness.peersConfiguredDifferently.append((peer.name, peer.mismatchedSettings))
+            }
             // A difference that was not there a moment ago is being repaired: no reason to lose every other flow.
             let verifiedAgo = peer.verifiedAt.map { now.milliseconds(since: $0) } ?? .max
             if peer.isClaiming, peer.synchronisedSince == nil, verifiedAgo > Self.repairPatienceMilliseconds {
@@ -34,6 +41,30 @@ extension Engine {
             }
         }
         return ReadyReport(reason: readiness.reasonAgainst)
+    }
+
+    /// Writes into the track file whether this node may become primary, when that has changed.
+    func trackReadiness(_ now: Instant) {
+        linkLostAt = linkProblem == nil ? nil : linkLostAt ?? now
+        let isReady = readiness(now).isReady
+        unreadySince = isReady ? nil : unreadySince ?? now
+        if isReady != trackedReadiness { writeTrackFile(isReady: isReady) }
+    }
+
+    /// Writes the track file: `0` if the node may become primary, else `1`.
+    func writeTrackFile(isReady: Bool) {
+        let path = Self.trackFilePath(socketPath: configuration.controlSocketPath)
+        do {
+            try SystemFile.writeAtomically(Array(isReady ? "0\n".utf8 : "1\n".utf8), to: path, mode: 0o644)
+            trackedReadiness = isReady
+        } catch {
+            logLimited("track file", "keepalived's track file cannot be written: \(error)")
+        }
+    }
+
+    /// Where keepalived's `track_file` looks: `ready.track` beside the control socket.
+    private static func trackFilePath(socketPath: String) -> String {
+        socketPath[..<(socketPath.lastIndex(of: "/") ?? socketPath.startIndex)] + "/ready.track"
     }
 
     /// One line for `systemctl status`.
@@ -77,10 +108,23 @@ extension Engine {
             externalFlowCount: core.externalCache.count
         )
         status.kernel = kernelStatus()
-        status.warnings = syncWarnings(now) + warnings
-        if let (at, report) = lastTakeover {
-            status.lastTakeover = TakeoverStatus(secondsAgo: now.milliseconds(since: at) / 1000, report: report)
+        status.gate = gateStatus()
+        status.warnings = syncWarnings(now) + (gateProblem.map { [$0] } ?? []) + warnings
+        if let last = history.takeovers.last {
+            let secondsAgo = (WallClock.nanoseconds() / 1_000_000_000).subtractingReportingOverflow(last.endedAt)
+            status.lastTakeover = TakeoverStatus(
+                secondsAgo: secondsAgo.overflow ? 0 : secondsAgo.partialValue,
+                report: last.report
+            )
         }
+        return status
+    }
+
+    private func gateStatus() -> GateStatus? {
+        let interfaces = configuration.takeover.gateInterfaces
+        guard !interfaces.isEmpty else { return nil }
+        var status = GateStatus(interfaces: interfaces, isClosed: gate?.isClosed == true)
+        if status.isClosed { status.droppedPacketCount = try? gate?.count().packets }
         return status
     }
 
@@ -343,6 +387,19 @@ extension Engine {
         let timeoutSeconds = table[slot].deadline.secondsLeft(at: now)
         table.appendRecord(at: slot, timeoutSeconds: timeoutSeconds, to: &chunk.records)
         chunk.activeSeconds.append(activeSeconds)
+    }
+}
+
+extension NodeRole {
+    /// The role that a command asks for.
+    init(_ role: Role) {
+        self =
+            switch role {
+            case .unset: .unset
+            case .primary: .primary
+            case .backup: .backup
+            case .fault: .fault
+            }
     }
 }
 

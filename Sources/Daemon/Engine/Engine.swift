@@ -2,6 +2,7 @@ internal import Configuration
 internal import Conntrack
 internal import Control
 internal import Flow
+internal import Gate
 internal import Link
 internal import Logging
 internal import Policy
@@ -77,7 +78,25 @@ final class Engine {
     var isRoleRemembered = false
     var nextJobID: UInt64 = 1
     var roleSince: Instant
-    var lastTakeover: (at: Instant, report: ActionReport)?
+    let historyFile: HistoryFile
+    /// What role commands did, oldest first.
+    var history: TakeoverHistory
+    /// Since when this node may not become primary; nil if it may.
+    var unreadySince: Instant?
+    /// Since when no sync link is live; nil if one is.
+    var linkLostAt: Instant?
+    /// What the track file says.
+    var trackedReadiness: Bool?
+
+    // The gate.
+    var gate: Gate?
+    var gateAddresses: OwnAddresses<HostAddress>
+    /// Whether the gate should be closed.
+    var isGateWanted: Bool
+    /// Why the gate is not as it should be.
+    var gateProblem: String?
+
+    let flowPrinter = FlowPrinter()
 
     // Housekeeping.
     var isStopping = false
@@ -119,7 +138,9 @@ final class Engine {
             try Self.checkPrivilege()
             interfaces = try InterfaceMonitor.open()
             var policy = configuration.replicate.policy
-            policy.setOwnAddresses(Self.ownAddresses(try interfaces.snapshot()))
+            let snapshot = try interfaces.snapshot()
+            policy.setOwnAddresses(Self.ownAddresses(snapshot))
+            gateAddresses = Self.ownAddresses(startingWith: snapshot)
             let filter = Self.kernelFilter(policy)
             if let warning = filter.warning { logger.warning("\(warning)") }
             events = try EventStream.open(bufferByteCount: configuration.kernel.eventBufferByteCount, filter: filter)
@@ -132,7 +153,10 @@ final class Engine {
             roleFile = RoleFile(socketPath: configuration.controlSocketPath)
             memory = try roleFile.read()
             isRoleRemembered = memory.role == .primary
+            isGateWanted = memory.role != .primary
             purgeWaits = memory.owesPurge
+            historyFile = HistoryFile(socketPath: configuration.controlSocketPath)
+            history = historyFile.read()
             let settings = NodeSettings(
                 name: configuration.nodeName,
                 epoch: WallClock.nanoseconds(),
@@ -183,6 +207,8 @@ final class Engine {
             """
         )
         if configuration.sync.security == .insecure { logger.warning("\(Self.insecureWarning)") }
+        trackReadiness(now)
+        settleGate()
         refreshLinks()
         checkKernel()
         startDump(.start)
@@ -197,6 +223,7 @@ final class Engine {
         action?.answer?.resume(returning: .refused("flowsyncd is stopping"))
         for letter in waiting { letter.answer.resume(returning: .refused("flowsyncd is stopping")) }
         writer.stop()
+        writeTrackFile(isReady: false)
     }
 
     private func handle(_ token: UInt64) throws(SystemError) {
@@ -263,7 +290,9 @@ final class Engine {
         inspect(now)
         startAuditIfDue(now)
         rememberRole()
+        settleGate()
         if now.milliseconds(since: startedAt) % 30_000 < 1_000 { checkKernel() }
+        trackReadiness(now)
         let text = statusLine(now)
         if text != statusText, isReady {
             statusText = text

@@ -1,0 +1,51 @@
+internal import Conntrack
+internal import Control
+internal import Flow
+internal import Logging
+
+extension Engine {
+    /// Clashes of one action that are logged one by one; more are only counted.
+    private static let loggedClashCountMax = 200
+
+    /// Counts the clashes of a job, and logs both flows of each.
+    func report(_ outcome: WriteOutcome) {
+        guard outcome.clashCounts.total > 0 else { return }
+        for kind in Clash.Kind.allCases {
+            for isOursKept in [true, false] {
+                let count = outcome.clashCounts[kind, isOursKept: isOursKept]
+                if count > 0 { kernel.clashes[Self.text(kind, isOursKept: isOursKept), default: 0] += UInt64(count) }
+            }
+        }
+        let alreadyLogged = action?.clashCount ?? 0
+        action?.clashCount += outcome.clashCounts.total
+        action?.step.note =
+            "\(alreadyLogged + outcome.clashCounts.total) clashes with the kernel's entries: see the log"
+        for clash in outcome.clashes.prefix(max(0, Self.loggedClashCountMax - alreadyLogged)) {
+            logger.warning(
+                """
+                clash: \(Self.text(clash.kind, isOursKept: clash.isOursKept)): \
+                kept \(flowPrinter.line(clash.kept)); removed \(flowPrinter.line(clash.removed))
+                """
+            )
+        }
+    }
+
+    /// "same original tuple, the peer's flow kept".
+    private static func text(_ kind: Clash.Kind, isOursKept: Bool) -> String {
+        let what =
+            switch kind {
+            case .sameOriginal: "same original tuple"
+            case .sameTranslation: "same translated tuple"
+            }
+        return "\(what), \(isOursKept ? "the peer's flow" : "the kernel's entry") kept"
+    }
+}
+
+extension FlowPrinter {
+    /// A flow with both tuples, in the words of `conntrack -L`.
+    fileprivate func line(_ flow: Flow) -> String {
+        var bytes: [UInt8] = []
+        append(flow, activeSeconds: nil, to: &bytes)
+        return String(decoding: bytes.dropLast(), as: UTF8.self)
+    }
+}
