@@ -100,7 +100,7 @@ let package = Package(
         // FlowSync beside conntrackd, under the same load in the same run.
         .target(
             name: "Bench",
-            dependencies: ["Lab", "SystemIO", "Flow", "Conntrack", "Control"],
+            dependencies: ["Lab", "CNetfilter", "SystemIO", "Flow", "Conntrack", "Control"],
             path: "Tests/Bench",
             swiftSettings: strict
         ),

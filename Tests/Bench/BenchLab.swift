@@ -112,13 +112,43 @@ final class BenchLab {
         }
     }
 
+    /// What a command took and said.
+    struct Timed {
+        var milliseconds: Double
+        var text: String
+    }
+
+    /// Runs a command that has to succeed, from its start to its end.
+    func timed(_ command: [String], on router: LabNode) throws(LabError) -> Timed {
+        let start = Clock.seconds
+        let process = try lab.start(on: router, command, output: .file("\(lab.directory)/timed"))
+        guard process.wait(timeoutSeconds: 300) == 0 else {
+            throw LabError("`\(process.commandLine)` ended with \(process.exitStatus ?? -1)")
+        }
+        let milliseconds = (Clock.seconds - start) * 1_000
+        let lines = try readTextFile("\(lab.directory)/timed").split(separator: "\n")
+        return Timed(milliseconds: milliseconds, text: lines.last.map(String.init) ?? "")
+    }
+
+    /// Says so if the caches are not what they should be.
+    func noteCounts(_ flowCount: Int, _ sample: inout Sample) throws(LabError) {
+        let pair = try daemons()
+        let (here, there) = (try pair.counts(.r1), try pair.counts(.r2))
+        if here.internalCount != flowCount || there.externalCount != flowCount {
+            sample.notes.append(
+                "internal cache \(here.internalCount), external cache \(there.externalCount) of \(flowCount) flows"
+            )
+        }
+    }
+
     /// Bytes that went over the sync link in both directions, Ethernet headers included.
     func syncByteCount() throws(LabError) -> Int {
-        let text = try lab.check(
-            on: .r1,
-            ["cat", "/sys/class/net/sync/statistics/tx_bytes", "/sys/class/net/sync/statistics/rx_bytes"]
-        ).text
-        return text.split(separator: "\n").reduce(0) { $0 + (Int($1) ?? 0) }
+        for line in try lab.check(on: .r1, ["cat", "/proc/self/net/dev"]).text.split(separator: "\n") {
+            // sync: received bytes, packets, … (8 numbers), sent bytes, packets, …
+            let words = line.split(separator: " ")
+            if words.count >= 10, words[0] == "sync:" { return (Int(words[1]) ?? 0) + (Int(words[9]) ?? 0) }
+        }
+        throw LabError("/proc/self/net/dev of r1 knows no interface sync")
     }
 
     /// Entries in a router's kernel.

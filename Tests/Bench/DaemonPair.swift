@@ -25,8 +25,10 @@ struct CacheCounts {
 protocol DaemonPair {
     /// The lab they run in.
     var lab: Lab { get }
-    /// Starts a router's daemon and returns when it answers.
-    func start(_ router: LabNode) throws(LabError)
+    /// Starts a router's daemon and does not wait for it.
+    func launch(_ router: LabNode) throws(LabError)
+    /// The end of a router's log, for messages.
+    func log(_ router: LabNode) -> String
     /// Ends a router's daemon at once, as a crash would.
     func kill(_ router: LabNode) throws(LabError)
     /// The process of a router's daemon.
@@ -43,19 +45,35 @@ protocol DaemonPair {
     func isSynchronised() throws(LabError) -> Bool
 }
 
+extension DaemonPair {
+    /// Starts a router's daemon and returns when it answers.
+    func start(_ router: LabNode) throws(LabError) {
+        try launch(router)
+        let deadline = Clock.seconds + 60
+        while (try? counts(router)) == nil {
+            guard Clock.seconds < deadline else {
+                throw LabError("the daemon on \(router) does not answer after 60 s:\n\(log(router))")
+            }
+            Clock.sleep(seconds: 0.02)
+        }
+    }
+}
+
 /// Two `flowsyncd`: sealed, multicast, reliable.
 final class FlowSyncPair: DaemonPair {
     let lab: Lab
 
     init(_ lab: Lab) { self.lab = lab }
 
-    func start(_ router: LabNode) throws(LabError) {
+    func launch(_ router: LabNode) throws(LabError) {
         var settings = DaemonSettings(transport: .multicastIPv4)
         settings.security = .sealed
         settings.eventBuffer = "64 MiB"
         settings.eventBufferMax = "64 MiB"
-        try lab.startDaemon(on: router, settings)
+        _ = try lab.launchDaemon(on: router, settings)
     }
+
+    func log(_ router: LabNode) -> String { lab.daemons[router]?.logTail ?? "" }
 
     func kill(_ router: LabNode) throws(LabError) { try lab.kill9(router) }
 
@@ -177,28 +195,18 @@ final class ConntrackdPair: DaemonPair {
         """
     }
 
-    func start(_ router: LabNode) throws(LabError) {
+    func launch(_ router: LabNode) throws(LabError) {
         try writeTextFile(configurationPath(router), configuration(router))
         let output = ChildProcess.Stream.file("\(logPath(router)).out")
-        let process = try lab.start(
+        processes[router] = try lab.start(
             on: router,
             ["conntrackd", "-C", configurationPath(router)],
             output: output,
             errors: output
         )
-        processes[router] = process
-        let deadline = Clock.seconds + 20
-        while Clock.seconds < deadline {
-            if let status = process.exitStatus {
-                throw LabError("conntrackd on \(router) ended at start with status \(status):\n\(log(router))")
-            }
-            if (try? counts(router)) != nil { return }
-            Clock.sleep(seconds: 0.02)
-        }
-        throw LabError("conntrackd on \(router) does not answer:\n\(log(router))")
     }
 
-    private func log(_ router: LabNode) -> String {
+    func log(_ router: LabNode) -> String {
         ["", ".out"].map { (try? readTextFile(logPath(router) + $0)) ?? "" }.joined()
     }
 

@@ -1,18 +1,33 @@
+internal import Conntrack
 internal import Glibc
 internal import Lab
 
-/// Programs that do the least that can be done; they run until they are killed, or until they are through.
+/// Programs that do the least that can be done.
 public enum Floor: String, CaseIterable, Sendable {
     /// Receives all events once per millisecond and drops them.
     case receive
     /// Receives what comes over the sync link once per millisecond and drops it.
     case datagrams
+    /// Receives so many events once per millisecond and notes when.
+    case latency
+    /// Creates so many flows with a loop around libmnl.
+    case insert
+    /// Changes so many flows with a loop around libmnl.
+    case update
+    /// Asks the kernel for its table and drops what it says.
+    case dump
+    /// Sends the records of so many flows over the sync link.
+    case send
 }
 
 extension BenchLab {
     /// Starts a floor program and waits until it is at work.
-    func startFloor(_ floor: Floor, on router: LabNode) throws(LabError) -> ChildProcess {
-        let process = try lab.start(on: router, [Self.program, "floor", floor.rawValue], output: .pipe)
+    func startFloor(
+        _ floor: Floor,
+        on router: LabNode,
+        _ options: [String] = []
+    ) throws(LabError) -> ChildProcess {
+        let process = try lab.start(on: router, [Self.program, "floor", floor.rawValue] + options, output: .pipe)
         guard try process.readLine(timeoutSeconds: 20) == "ready" else {
             throw LabError("the floor program \(floor) is not ready")
         }
@@ -21,71 +36,95 @@ extension BenchLab {
 }
 
 extension Floor {
-    /// Does it, in this process's network namespace; calls `ready` when it is at work.
-    public func run(ready: () -> Void) throws {
-        try sleepPrecisely()
-        switch self {
-        case .receive: try receiveEvents(ready)
-        case .datagrams: try receiveDatagrams(ready)
+    /// What a floor program is told.
+    public struct Options: Sendable {
+        /// How many flows or events.
+        public var count: Int
+        /// Where `latency` notes what it has seen.
+        public var marksPath: String
+
+        /// Options of their parts.
+        public init(count: Int, marksPath: String) {
+            self.count = count
+            self.marksPath = marksPath
         }
     }
 
-    private func sleepOneMillisecond() {
-        var time = timespec(tv_sec: 0, tv_nsec: 1_000_000)
-        nanosleep(&time, nil)
+    /// Does it, in this process's network namespace; calls `ready` when it is at work.
+    ///
+    /// `receive` and `datagrams` go on until they are killed.
+    public func run(_ options: Options, ready: () -> Void) throws {
+        try sleepPrecisely()
+        switch self {
+        case .receive: try EventFloor(ready).run { _ in true }
+        case .latency: try runLatency(options, ready)
+        case .datagrams: try SyncFloor.receive(ready)
+        case .send: try SyncFloor.send(options.count * FlowInjector.recordByteCount(0))
+        case .insert: try LibmnlLoop().write(options.count, creates: true)
+        case .update: try LibmnlLoop().write(options.count, creates: false)
+        case .dump: try EventFloor.dump()
+        }
     }
 
-    private func receiveEvents(_ ready: () -> Void) throws {
+    private func runLatency(_ options: Options, _ ready: () -> Void) throws {
+        var marks = ""
+        let floor = try EventFloor(ready)
+        try floor.run { count in
+            marks += "\(Clock.nanoseconds) \(count)\n"
+            return count < options.count
+        }
+        try writeTextFile(options.marksPath, marks)
+    }
+}
+
+/// Receives messages of the kernel's connection table and drops them.
+private final class EventFloor {
+    private let pipe: NetlinkPipe
+
+    init(_ ready: () -> Void) throws {
         // NF_NETLINK_CONNTRACK_NEW, _UPDATE, _DESTROY.
-        let pipe = try NetlinkPipe(groups: 7, receiveBufferByteCount: 64 << 20)
+        pipe = try NetlinkPipe(groups: 7, receiveBufferByteCount: 64 << 20)
         ready()
-        while true {
+    }
+
+    /// Takes what is there once per millisecond, as long as `goesOn` says so of the number of events so far.
+    func run(_ goesOn: (Int) -> Bool) throws {
+        var count = 0
+        repeat {
+            _ = pipe.wait(milliseconds: -1)
             reception: while true {
                 switch try pipe.receive() {
-                case .bytes: continue
+                // One event per call: the kernel never puts two into one.
+                case .bytes: count += 1
                 case .nothing: break reception
                 case .overrun: continue
                 }
             }
             sleepOneMillisecond()
-            _ = pipe.wait(milliseconds: -1)
-        }
+        } while goesOn(count)
     }
 
-    private func receiveDatagrams(_ ready: () -> Void) throws {
-        let descriptor = socket(AF_INET, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue), 0)
-        guard descriptor >= 0 else { throw LabError(call: "socket", errno: errno) }
-        defer { close(descriptor) }
-        var on: Int32 = 1
-        setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &on, 4)
-        var size: Int32 = 64 << 20
-        setsockopt(descriptor, SOL_SOCKET, SO_RCVBUFFORCE, &size, 4)
-        var request = ip_mreqn()
-        inet_pton(AF_INET, "225.0.0.50", &request.imr_multiaddr)
-        request.imr_ifindex = Int32(if_nametoindex("sync"))
-        guard
-            setsockopt(
-                descriptor,
-                Int32(IPPROTO_IP),
-                IP_ADD_MEMBERSHIP,
-                &request,
-                socklen_t(MemoryLayout<ip_mreqn>.size)
-            ) == 0
-        else { throw LabError(call: "setsockopt", errno: errno, "IP_ADD_MEMBERSHIP") }
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_port = UInt16(LabAddress.syncPort).bigEndian
-        let bound = withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(descriptor, $0, 16) }
+    /// Asks for the whole table.
+    static func dump() throws {
+        let pipe = try NetlinkPipe()
+        var request = [UInt8](repeating: 0, count: 64)
+        let byteCount = request.withUnsafeMutableBytes { memory in
+            var output = OutputRawSpan(buffer: memory, initializedCount: 0)
+            _ = RequestEncoder.encodeDump(sequence: 1, into: &output)
+            return output.finalize(for: memory)
         }
-        guard bound == 0 else { throw LabError(call: "bind", errno: errno, "port \(LabAddress.syncPort)") }
-        var buffer = [UInt8](repeating: 0, count: 65_536)
-        ready()
-        while true {
-            while recv(descriptor, &buffer, buffer.count, 0) >= 0 {}
-            sleepOneMillisecond()
-            var waiting = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-            _ = poll(&waiting, 1, -1)
+        try request.withUnsafeBytes { try pipe.send(UnsafeRawBufferPointer(rebasing: $0[..<byteCount])) }
+        while pipe.wait(milliseconds: 10_000) {
+            // NLMSG_DONE comes alone or at the end of the last answer; its type is looked for in the first message only,
+            // and the kernel sends it in a message of its own.
+            guard case .bytes = try pipe.receive() else { continue }
+            if pipe.buffer.loadUnaligned(fromByteOffset: 4, as: UInt16.self) == 3 { return }
         }
+        throw LabError("the kernel's dump does not end")
     }
+}
+
+private func sleepOneMillisecond() {
+    var time = timespec(tv_sec: 0, tv_nsec: 1_000_000)
+    nanosleep(&time, nil)
 }

@@ -73,12 +73,6 @@ struct SteadyScenario: Scenario {
 
     private func check(_ bench: BenchLab, _ lost: Int, _ sample: inout Sample) throws {
         if lost > 0 { sample.notes.append("\(lost) events lost") }
-        guard let pair = bench.pair else { return }
-        let (here, there) = (try pair.counts(.r1), try pair.counts(.r2))
-        if here.internalCount != population || there.externalCount != population {
-            sample.notes.append(
-                "internal cache \(here.internalCount), external cache \(there.externalCount) of \(population) flows"
-            )
-        }
+        if bench.pair != nil { try bench.noteCounts(population, &sample) }
     }
 }

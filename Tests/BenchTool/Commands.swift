@@ -123,8 +123,20 @@ struct FloorCommand: ParsableCommand {
     @Argument(help: "What: \(Floor.allCases.map(\.rawValue).joined(separator: ", ")).")
     var floor: Floor
 
+    @Option(help: "How many flows or events.")
+    var count = 100_000
+
+    @Option(help: "Where `latency` notes what it has seen.")
+    var marks = "/dev/null"
+
+    func validate() throws {
+        guard 1...FlowInjector.flowCountMax ~= count else {
+            throw ValidationError("the count is 1 to \(FlowInjector.flowCountMax)")
+        }
+    }
+
     func run() throws {
-        try floor.run { Console.say("ready") }
+        try floor.run(Floor.Options(count: count, marksPath: marks)) { Console.say("ready") }
     }
 }
 
