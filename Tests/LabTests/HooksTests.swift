@@ -1,0 +1,351 @@
+import Control
+import Glibc
+import Lab
+import Testing
+
+extension LabTests {
+    /// What we ship for failover software beside keepalived's notify script, run by that software.
+    @Suite("Hooks")
+    struct Hooks {
+        @Test("ocf-tester takes the resource agent")
+        func tester() throws {
+            let lab = try Lab()
+            defer { lab.close() }
+            let router = try HookedRouter(.r1, lab)
+            let result = try lab.run(
+                on: .r1,
+                ["ocf-tester", "-n", "flowsync"]
+                    + router.agentParameters.flatMap { ["-o", "\($0.key)=\($0.value)"] } + [router.agent],
+                timeoutSeconds: 120
+            )
+            #expect(result.exit == 0, "\(result.summary)")
+            #expect(result.text.contains("passed all tests"), "\(result.summary)")
+            #expect(router.processID == nil, "it leaves no daemon behind")
+        }
+
+        @Test("the resource agent tells Pacemaker who runs, who is promoted, and who should be")
+        func scores() throws {
+            let lab = try Lab()
+            defer { lab.close() }
+            let (r1, r2) = (try HookedRouter(.r1, lab), try HookedRouter(.r2, lab))
+            for router in [r1, r2] {
+                #expect(try router.act("monitor") == Self.notRunning)
+                #expect(try router.act("stop") == 0)
+                #expect(try router.act("start") == 0)
+                #expect(try router.act("start") == 0)
+            }
+            #expect(try r1.act("promote") == 0)
+            #expect(try r1.act("monitor") == Self.runningPromoted)
+            #expect(r1.score == "1000")
+            try lab.wait(until: "r2 is ready", within: 15) { try r2.act("monitor") == 0 && r2.score == "900" }
+            #expect(try r1.act("promote") == 0, "promoting a promoted one")
+            #expect(try r1.status().takeoverNumber == 1, "… takes nothing over again")
+
+            // A daemon that died: what it was is not what it is started as.
+            kill(try #require(r1.processID), SIGKILL)
+            try lab.wait(until: "the daemon of r1 is gone", within: 5) { r1.processID == nil }
+            for action in ["monitor", "promote", "demote"] {
+                #expect(try r1.act(action) == Self.notRunning, "\(action)")
+            }
+            #expect(try r1.act("stop") == 0)
+            #expect(r1.score == nil)
+            #expect(try r2.act("promote") == 0)
+            #expect(try r1.act("start") == 0)
+            #expect(try r1.status().role == .backup)
+
+            #expect(try r2.act("demote") == 0)
+            #expect(try r2.status().role == .backup)
+            for router in [r1, r2] {
+                #expect(try router.act("stop") == 0)
+                #expect(router.score == nil)
+                #expect(try router.act("monitor") == Self.notRunning)
+            }
+        }
+
+        @Test("a daemon that hangs is said to be broken, and is stopped nevertheless")
+        func hangs() throws {
+            let lab = try Lab()
+            defer { lab.close() }
+            let router = try HookedRouter(.r1, lab)
+            #expect(try router.act("start") == 0)
+            kill(try #require(router.processID), SIGSTOP)
+            #expect(try router.act("monitor") == 1)
+            #expect(try router.act("stop") == 0)
+            #expect(router.processID == nil)
+        }
+
+        @Test("what is wrong with this machine alone keeps the agent from this machine alone")
+        func refusals() throws {
+            let lab = try Lab()
+            defer { lab.close() }
+            let router = try HookedRouter(.r1, lab)
+            try writeTextFile(router.configuration, "[node]\nnam = \"r1\"\n")
+            // OCF_ERR_ARGS: not on this machine. OCF_ERR_CONFIGURED would be: nowhere.
+            #expect(try router.act("start") == 2)
+            #expect(try readTextFile(router.log).contains("flowsyncd.toml:2"))
+        }
+
+        @Test("keepalived's fifo and track file: one change of role per transition, none before the return is in sync")
+        func fifo() throws {
+            let lab = try Lab()
+            defer { lab.close() }
+            let (r1, r2) = (try HookedRouter(.r1, lab), try HookedRouter(.r2, lab))
+            for router in [r2, r1] {
+                try router.startDaemon()
+                try router.startKeepalived()
+            }
+            try r1.waitUntil(.primary, within: 20)
+            try r2.waitUntil(.backup, within: 5)
+
+            // A router without power, whose /run is empty when it comes back. keepalived is the first to be there.
+            try r1.powerOff()
+            try r2.waitUntil(.primary, within: 15)
+            try r1.powerOn()
+            try r1.startKeepalived()
+            // Longer than an election takes.
+            let returned = Clock.seconds
+            while Clock.seconds < returned + 6 {
+                #expect(try r1.floatingAddresses().isEmpty, "r1 took the addresses without its daemon\n\(r1.logs)")
+                Clock.sleep(seconds: 0.2)
+            }
+            try r1.startDaemon()
+            try r1.waitUntil(.primary, within: 30)
+            try r2.waitUntil(.backup, within: 5)
+
+            // keepalived is ended in order; its last word is more than a second of work for the daemon.
+            try r1.stopKeepalived()
+            try r2.waitUntil(.primary, within: 10)
+            try r1.waitUntil(.backup, within: 10)
+
+            // Before keepalived stopped, its killed predecessor's calls are of the first life of r1.
+            try lab.wait(until: "the last call of r1 has ended", within: 15) {
+                try r1.calls().last?.hasSuffix(" 0") ?? false
+            }
+            note("r1: \(try r1.calls()); r2: \(try r2.calls())")
+            #expect(try r2.calls() == ["backup 0", "primary 0", "backup 0", "primary 0"])
+            let calls = try r1.calls()
+            #expect(calls.count { $0.hasPrefix("primary") } == 2)
+            #expect(calls.last == "backup 0")
+            #expect(!zip(calls, calls.dropFirst()).contains { $0 == $1 }, "two for one transition: \(calls)")
+        }
+
+        /// OCF_NOT_RUNNING.
+        private static let notRunning: Int32 = 7
+        /// OCF_RUNNING_PROMOTED.
+        private static let runningPromoted: Int32 = 8
+    }
+}
+
+/// A router with what we ship for Pacemaker and for keepalived's fifo, but for names, addresses and paths.
+///
+/// Unlike the lab's daemons this one has a folder of its own for what it keeps under /run.
+private final class HookedRouter {
+    let router: LabNode
+    private let lab: Lab
+    /// What stands for /etc and /usr.
+    private let folder: String
+    /// What stands for /run/flowsync.
+    private let run: String
+    private var keepalived: ChildProcess?
+
+    private static let floating = [
+        (dev: "wan", "\(LabAddress.floatingWAN)/32"), (dev: "wan", "\(LabAddress.floatingWANIPv6)/128"),
+        (dev: "lan", "\(LabAddress.floatingLAN)/32"), (dev: "lan", "\(LabAddress.floatingLANIPv6)/128"),
+    ]
+
+    /// Writes the files, and takes the floating addresses from the router.
+    init(_ router: LabNode, _ lab: Lab) throws {
+        self.router = router
+        self.lab = lab
+        (folder, run) = ("\(lab.directory)/\(router)-files", "\(lab.directory)/\(router)-run")
+        // ocf-tester runs the agent as a user who is not root.
+        try runChecked(["chmod", "711", lab.directory])
+        try runChecked(["mkdir", "-m", "755", folder, "\(folder)/sbin", run])
+        try lab.setKeys([lab.key], of: router)
+        let settings = DaemonSettings()
+        try writeTextFile(
+            configuration,
+            settings.configuration(for: router, socketPath: socket, keyFilePath: lab.keyFilePath(of: router))
+        )
+        try writePrograms()
+        try writeFile(
+            "keepalived/r1-fifo.conf",
+            "keepalived.conf",
+            [
+                "router_id r1": "router_id \(router)", "priority 150": router == .r1 ? "priority 150" : "priority 100",
+                "interface eth0": "interface wan", "192.0.2.1/24": Self.floating[0].1,
+                "2001:db8:1::1/64": Self.floating[1].1, "interface eth1": "interface lan",
+                "10.0.0.1/24": Self.floating[2].1, "2001:db8:2::1/64": Self.floating[3].1,
+                "/run/flowsync": run, "/usr/lib/flowsync": folder,
+            ]
+        )
+        try removeFloatingAddresses()
+    }
+
+    private func writePrograms() throws {
+        let program = try LabPrograms.command()
+        // Writes down each role command and its exit status.
+        try writeTextFile(
+            "\(folder)/flowsync",
+            """
+            #!/bin/sh
+            [ "$1" = role ] || exec \(program) "$@" --socket \(socket)
+            \(program) "$@" --socket \(socket)
+            status=$?
+            echo "$2 $status" >>\(folder)/calls
+            exit $status
+
+            """,
+            mode: 0o755
+        )
+        try writeTextFile("\(folder)/logger", "#!/bin/sh\nexec cat >>\(folder)/notify.log\n", mode: 0o755)
+        try writeTextFile("\(folder)/calls", "")
+        for name in ["flowsync-notify", "flowsync-notify-fifo"] {
+            try writeFile("keepalived/\(name)", name, ["PATH=$PATH": "PATH=\(folder):$PATH"])
+        }
+        let daemon = try LabPrograms.daemon()
+        try writeFile("ocf/flowsync", "agent", ["/usr/sbin/flowsyncd": daemon, "=/usr/bin/flowsync": "=\(program)"])
+        // Pacemaker's memory for promotion scores.
+        try writeTextFile(
+            "\(folder)/sbin/crm_attribute",
+            """
+            #!/bin/sh
+            [ "$1" = -p ] || exit 1
+            case $2 in -v) echo "$3" >\(folder)/score ;; -D) rm -f \(folder)/score ;; esac
+
+            """,
+            mode: 0o755
+        )
+    }
+
+    /// Writes a shipped file with replacements, each of which has to occur.
+    private func writeFile(_ source: String, _ name: String, _ replacements: [String: String]) throws {
+        let root = #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
+        var text = try readTextFile("/\(root)/Config/\(source)")
+        for (old, new) in replacements {
+            guard text.contains(old) else { throw LabError("\(source) does not have \"\(old)\"") }
+            text = text.replacing(old, with: new)
+        }
+        try writeTextFile("\(folder)/\(name)", text, mode: name.hasSuffix(".conf") ? 0o644 : 0o755)
+    }
+
+    // MARK: The daemon
+
+    var configuration: String { "\(folder)/flowsyncd.toml" }
+    private var socket: String { "\(run)/control.sock" }
+
+    /// Starts the daemon as a service manager does.
+    func startDaemon() throws {
+        let output = ChildProcess.Stream.file("\(folder)/daemon.log")
+        let command = [try LabPrograms.daemon(), "--config", configuration]
+        _ = try lab.start(on: router, command, output: output, errors: output)
+        try lab.wait(until: "the daemon of \(router) answers", within: 10) { (try? status()) != nil }
+    }
+
+    /// The daemon's process, whoever started it.
+    var processID: Int32? {
+        processes.first { (try? readTextFile("/proc/\($0)/comm")) == "flowsyncd\n" }
+    }
+
+    private var processes: [Int32] {
+        let text = (try? runChecked(["ip", "netns", "pids", lab.namespace(router)]).text) ?? ""
+        return text.split(separator: "\n").compactMap { Int32($0) }
+    }
+
+    func status() throws -> NodeStatus {
+        let result = try lab.run(on: router, [try LabPrograms.command(), "status", "--json", "--socket", socket])
+        guard result.exit == 0 else { throw LabError("no status of \(router): \(result.summary)") }
+        return try APICoder.decode(NodeStatus.self, from: result.output)
+    }
+
+    // MARK: Pacemaker
+
+    var agent: String { "\(folder)/agent" }
+    var agentParameters: [String: String] { ["config": configuration, "socket": socket] }
+    var log: String { "\(folder)/agent.log" }
+
+    /// Runs the agent as Pacemaker does and returns its exit status.
+    func act(_ action: String) throws -> Int32 {
+        let variables =
+            ["OCF_ROOT=/usr/lib/ocf", "OCF_RESOURCE_INSTANCE=flowsync", "OCF_RESKEY_crm_feature_set=3.16.0"]
+            + ["HA_SBIN_DIR=\(folder)/sbin"] + agentParameters.map { "OCF_RESKEY_\($0.key)=\($0.value)" }
+        let result = try lab.run(on: router, ["env"] + variables + [agent, action])
+        try writeTextFile(log, "\(action): \(result.summary)\n")
+        return result.exit
+    }
+
+    /// The promotion score that Pacemaker was given last.
+    var score: String? { (try? readTextFile("\(folder)/score")).map { String($0.dropLast()) } }
+
+    // MARK: keepalived
+
+    func startKeepalived() throws {
+        let output = ChildProcess.Stream.file("\(folder)/keepalived.log")
+        keepalived = try lab.start(
+            on: router,
+            [
+                "keepalived", "--vrrp", "--dont-fork", "--log-console", "--log-detail",
+                "--use-file=\(folder)/keepalived.conf", "--pid=\(run)/keepalived.pid", "--vrrp_pid=\(run)/vrrp.pid",
+            ],
+            output: output,
+            errors: output
+        )
+    }
+
+    /// Ends keepalived as systemd does.
+    func stopKeepalived() throws {
+        keepalived?.signal(SIGTERM)
+        #expect(keepalived?.wait(timeoutSeconds: 10) == 0)
+    }
+
+    /// The role commands that were given, each with its exit status.
+    func calls() throws -> [String] { try readTextFile("\(folder)/calls").split(separator: "\n").map(String.init) }
+
+    func floatingAddresses() throws -> Set<String> {
+        try lab.ownAddresses(of: router).intersection([
+            LabAddress.floatingLAN, LabAddress.floatingLANIPv6, LabAddress.floatingWAN, LabAddress.floatingWANIPv6,
+        ])
+    }
+
+    /// Waits until the router has the addresses that go with a role, and the role.
+    func waitUntil(_ role: Role, within seconds: Double) throws {
+        let addressCount = role == .primary ? Self.floating.count : 0
+        try lab.wait(until: "\(router) is \(role) with \(addressCount) floating addresses", within: seconds) {
+            try floatingAddresses().count == addressCount && status().role == role
+        } else: {
+            logs
+        }
+    }
+
+    /// Kills everything that runs on the router, and forgets what a machine without power forgets.
+    func powerOff() throws {
+        let victims = processes
+        // Stopped first: what sees its parent or child die would tidy up and say good-bye.
+        for process in victims { kill(process, SIGSTOP) }
+        for process in victims { kill(process, SIGKILL) }
+        keepalived?.wait(timeoutSeconds: 5)
+        try lab.cutLinks(of: router)
+        try removeFloatingAddresses()
+        try lab.check(on: router, ["conntrack", "-F"])
+        try runChecked(["rm", "-r", run])
+        try runChecked(["mkdir", "-m", "755", run])
+    }
+
+    func powerOn() throws { try lab.restoreLinks(of: router) }
+
+    private func removeFloatingAddresses() throws {
+        let held = try floatingAddresses()
+        for (dev, address) in Self.floating where held.contains(String(address.prefix { $0 != "/" })) {
+            try lab.check(on: router, ["ip", "addr", "del", address, "dev", dev])
+        }
+    }
+
+    /// What was said, for messages.
+    var logs: String {
+        ["keepalived.log", "notify.log", "daemon.log"].map { name in
+            let lines = ((try? readTextFile("\(folder)/\(name)")) ?? "").split(separator: "\n")
+            let shown = lines.filter { !$0.contains("ratuitous ARP") && !$0.contains("eighbour Adv") }.suffix(30)
+            return "--- \(name) of \(router) ---\n" + shown.joined(separator: "\n")
+        }.joined(separator: "\n")
+    }
+}
