@@ -135,6 +135,7 @@ let package = Package(
             dependencies: ["Conntrack", "CNetfilter", "SystemIO", "Flow"],
             swiftSettings: strict
         ),
+        .testTarget(name: "GateTests", dependencies: ["Gate", "Policy", "SystemIO"], swiftSettings: strict),
         .testTarget(name: "SystemIOTests", dependencies: ["SystemIO"], swiftSettings: strict),
         .testTarget(name: "LinkTests", dependencies: ["Link", "SystemIO"], swiftSettings: strict),
         .testTarget(

@@ -110,8 +110,7 @@ public struct Gate: ~Copyable, Sendable {
         guard isClosed else { return GateCount() }
         let counted: Result<GateCount, GateError>
         do throws(GateError) { counted = .success(try count()) } catch { counted = .failure(error) }
-        let removed = try? perform(GateTable.removal(base: sequence))
-        if removed != .done { socket = nil }
+        if !remove() { socket = nil }
         isClosed = false
         return try counted.get()
     }
@@ -155,6 +154,19 @@ public struct Gate: ~Copyable, Sendable {
     /// The table's state where an errno does not tell it.
     private mutating func tableState(after errno: Int32) throws(GateError) -> TableState? {
         errno == EEXIST || errno == EPERM ? try tableState() : nil
+    }
+
+    /// Removes the table; false if the kernel does not say that it is gone.
+    private mutating func remove() -> Bool {
+        for _ in 0..<Self.attemptCountMax {
+            switch try? perform(GateTable.removal(base: sequence)) {
+            case .done: return true
+            case .unknown where (try? tableState()) == .absent: return true
+            case .unknown: continue
+            case .failed, nil: return false
+            }
+        }
+        return false
     }
 
     private mutating func perform(_ batch: GateBatch) throws(GateError) -> GateBatch.Outcome {
