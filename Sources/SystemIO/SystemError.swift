@@ -54,8 +54,10 @@ func check(
 }
 
 /// Turns the C library's convention (-1 and errno) into a thrown error, and retries what a signal interrupted.
+///
+/// The context is only built when it is needed.
 @discardableResult
-func checkErrno<Result: SignedInteger>(
+public func checkErrno<Result: SignedInteger>(
     _ call: String,
     _ context: @autoclosure () -> String = "",
     _ body: () -> Result

@@ -112,18 +112,12 @@ extension KeyRing {
         }
     }
 
-    /// Turns -1 and errno into a thrown error, and retries what a signal interrupted.
     @discardableResult
     private static func checked<Result: SignedInteger>(
         _ call: String,
         _ path: String,
         _ body: () -> Result
     ) throws(KeyFileError) -> Result {
-        while true {
-            let result = body()
-            let number = errno
-            if result >= 0 { return result }
-            if number != EINTR { throw .system(SystemError(call: call, errno: number, context: path)) }
-        }
+        do throws(SystemError) { return try checkErrno(call, path, body) } catch { throw .system(error) }
     }
 }
