@@ -11,7 +11,9 @@ struct Comparison {
     var verifiedAt: Instant?
     /// Flows that differ, as far as it is known.
     var differingFlowCount = 0
-    var repair: Repair?
+    var repair: Repair? { didSet { isRepairing = repair != nil } }
+    /// Whether there is a repair: asked for every peer at every turn, where looking at the repair would copy it.
+    private(set) var isRepairing = false
     var lastRepair: RepairReport?
     var repairCount: UInt64 = 0
     /// The next repair's token.

@@ -23,11 +23,10 @@ struct LinkSelection {
     ///
     /// - Parameters:
     ///   - liveMask: links that can send.
-    ///   - heardBy: for each peer that is up, the links on which it hears this node.
-    mutating func choose(liveMask: UInt8, heardBy: [UInt8], now: Instant) -> Bool {
+    ///   - hearerCounts: for each link, how many of the peers that are up hear this node on it.
+    mutating func choose(liveMask: UInt8, hearerCounts: [4 of Int], now: Instant) -> Bool {
         func coverage(_ link: Int) -> Int {
-            guard liveMask & 1 << UInt8(link) != 0 else { return -1 }
-            return heardBy.count { $0 & 1 << UInt8(link) != 0 }
+            liveMask & 1 << UInt8(link) != 0 ? hearerCounts[link] : -1
         }
         var best = 0
         for link in 1..<4 where coverage(link) > coverage(best) { best = link }
@@ -52,8 +51,11 @@ extension ReplicationNode {
     ///
     /// - Parameter liveMask: the links that can send now, one bit each.
     public mutating func activeLink(liveMask: UInt8, now: Instant) -> Int {
-        let heardBy = peers.filter(\.isUp).map(\.linksHeard)
-        if links.choose(liveMask: liveMask, heardBy: heardBy, now: now) {
+        var hearerCounts = [4 of Int](repeating: 0)
+        for index in peers.indices where peers[index].isUp {
+            for link in 0..<4 where peers[index].linksHeard & 1 << UInt8(link) != 0 { hearerCounts[link] += 1 }
+        }
+        if links.choose(liveMask: liveMask, hearerCounts: hearerCounts, now: now) {
             sender.changeLink()
             events.append(.linkChanged(link: links.active))
         }

@@ -189,7 +189,12 @@ struct Repair {
     }
 
     /// Writes what is to be asked now, within the pacer's budget.
-    mutating func put(_ writer: inout MessageWriter, _ peer: PeerSession, _ pacer: inout Pacer, now: Instant) {
+    mutating func put(
+        _ writer: inout MessageWriter,
+        _ peer: (nodeID: UInt32, epoch: UInt64),
+        _ pacer: inout Pacer,
+        now: Instant
+    ) {
         guard let due = dueAt, due <= now else { return }
         switch phase {
         case .sums(let depth): putSummaryRequests(&writer, peer, depth: depth, now: now)
@@ -200,7 +205,7 @@ struct Repair {
 
     private mutating func putSummaryRequests(
         _ writer: inout MessageWriter,
-        _ peer: PeerSession,
+        _ peer: (nodeID: UInt32, epoch: UInt64),
         depth: Int,
         now: Instant
     ) {

@@ -341,7 +341,7 @@ extension ReplicationNode {
         else { return }
         peers[index].request = nil
         let flowCount = Int(body.littleEndian(at: 8, as: UInt32.self))
-        guard isOwner(peers[index]) else {
+        guard isOwner(index) else {
             // It announces nothing, so its transfer says nothing about the flows it announced before.
             peers[index].synchronisedSince = now
             return

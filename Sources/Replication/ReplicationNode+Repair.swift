@@ -11,7 +11,7 @@ extension ReplicationNode {
     ///
     /// Not while somebody with a higher takeover number claims flows too: then the peer's may be another's here.
     func isComparable(_ index: Int) -> Bool {
-        peers[index].isUp && isOwner(peers[index]) && !isOutranked(index)
+        peers[index].isUp && isOwner(index) && !isOutranked(index)
     }
 
     // MARK: Receiver
@@ -24,21 +24,17 @@ extension ReplicationNode {
         now: Instant,
         _ externalCache: borrowing ExternalCache
     ) {
-        let peer = peers[index]
-        guard peer.request == nil, peer.sweep == nil else { return }
+        guard peers[index].request == nil, peers[index].sweep == nil else { return }
         guard isComparable(index) else {
             // Nothing is to be proved, and nothing more is to come.
-            if peer.synchronisedSince == nil { peers[index].synchronisedSince = now }
+            if peers[index].synchronisedSince == nil { peers[index].synchronisedSince = now }
             return
         }
         // Every datagram up to this one is here, and none after it. A later header may have moved the window on, over
         // what its sender has taken for lost and put into a newer datagram: then this digest was overtaken.
-        guard header.sequence >= peer.latestSequence else { return }
-        let isSequenced = header.flags.contains(.sequenced)
-        guard peer.window.cumulative == (isSequenced ? header.sequence - 1 : header.sequence), !peer.window.hasGap
-        else {
-            return
-        }
+        guard header.sequence >= peers[index].latestSequence else { return }
+        let cumulative = header.flags.contains(.sequenced) ? header.sequence - 1 : header.sequence
+        guard peers[index].window.cumulative == cumulative, !peers[index].window.hasGap else { return }
         let (digest, flowCount) = externalCache.table.total(owner: UInt16(index))
         let announcedFlowCount = Int(body.littleEndian(at: 0, as: UInt32.self))
         if digest == body.littleEndian(at: 8, as: UInt64.self) {
@@ -94,7 +90,7 @@ extension ReplicationNode {
 
     /// Goes on listing what is held in the buckets that differ.
     mutating func stepRepair(_ index: Int, _ externalCache: borrowing ExternalCache) {
-        guard peers[index].comparison.repair?.phase == .listing else { return }
+        guard peers[index].comparison.isRepairing, peers[index].comparison.repair?.phase == .listing else { return }
         let identity = (peers[index].nodeID, peers[index].epoch)
         peers[index].comparison.repair?.list(
             externalCache.table,
@@ -106,7 +102,7 @@ extension ReplicationNode {
 
     mutating func receive(_ answer: Repaired, _ index: Int, now: Instant, _ externalCache: inout ExternalCache) {
         // What an outranked sender no longer has, this node may be about to take over.
-        guard isOwner(peers[index]) else {
+        guard isOwner(index) else {
             peers[index].comparison.repair = nil
             return
         }

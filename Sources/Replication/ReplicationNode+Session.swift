@@ -104,13 +104,17 @@ extension ReplicationNode {
             }
             hearTakeoverNumber(header, index)
         }
-        if isOwner(peers[index]) { peers[index].ownedUntil = now }
+        if isOwner(index) { peers[index].ownedUntil = now }
     }
 
     /// Whether another peer claims flows under a higher takeover number.
     func isOutranked(_ index: Int) -> Bool {
         let number = peers[index].takeoverNumber
-        return peers.contains { $0.isUp && $0.isClaiming && $0.takeoverNumber > number }
+        // Asked for every flow received: no copies of sessions.
+        for other in peers.indices where peers[other].isUp && peers[other].isClaiming {
+            if peers[other].takeoverNumber > number { return true }
+        }
+        return false
     }
 
     /// Asks for a peer's state as it is from now on; a request that has not left yet is as good.

@@ -111,42 +111,43 @@ extension ReplicationNode {
 
     /// Writes what one peer is owed: acknowledgement, request, or the word that it is behind.
     private mutating func putControl(_ index: Int, _ writer: inout MessageWriter, now: Instant) {
-        let peer = peers[index]
-        if let due = peer.ackDueAt, due <= now, writer.bodyByteCountMax >= Ack.fixedByteCount {
+        // Field by field: a session is more than 1 KB, and a copy of it retains all its arrays.
+        if let due = peers[index].ackDueAt, due <= now, writer.bodyByteCountMax >= Ack.fixedByteCount {
             let rangeCountMax = min(Ack.rangeCountMax, (writer.bodyByteCountMax - Ack.fixedByteCount) / 4)
             writer.put(
                 Ack(
-                    nodeID: peer.nodeID,
-                    epoch: peer.epoch,
-                    cumulative: peer.window.cumulative,
-                    ranges: peer.window.ranges(countMax: rangeCountMax)
+                    nodeID: peers[index].nodeID,
+                    epoch: peers[index].epoch,
+                    cumulative: peers[index].window.cumulative,
+                    ranges: peers[index].window.ranges(countMax: rangeCountMax)
                 )
             )
             peers[index].ackDueAt = nil
             sender.counters.acksSent += 1
         }
-        if let request = peer.request, peer.isUp, writer.bodyByteCountMax >= 20,
+        if let request = peers[index].request, peers[index].isUp, writer.bodyByteCountMax >= 20,
             (request.sentAt?.advanced(byMilliseconds: Self.requestRepeatMilliseconds) ?? now) <= now
         {
             writer.putResyncRequest(
-                nodeID: peer.nodeID,
+                nodeID: peers[index].nodeID,
                 token: request.token,
-                epoch: peer.epoch,
+                epoch: peers[index].epoch,
                 isWhole: request.isWhole
             )
             peers[index].request?.sentAt = now
             sender.counters.resyncRequests += 1
         }
-        if peer.owesVerdict, writer.bodyByteCountMax >= 16 {
-            writer.putWords(.verdict, peer.nodeID, peer.verdictToSend, peer.epoch)
+        if peers[index].owesVerdict, writer.bodyByteCountMax >= 16 {
+            writer.putWords(.verdict, peers[index].nodeID, peers[index].verdictToSend, peers[index].epoch)
             peers[index].owesVerdict = false
         }
-        if peer.isUp, peer.comparison.repair != nil {
+        if peers[index].isUp, peers[index].comparison.isRepairing {
             sender.pacer.refill(now: now)
-            peers[index].comparison.repair?.put(&writer, peer, &sender.pacer, now: now)
+            let identity = (peers[index].nodeID, peers[index].epoch)
+            peers[index].comparison.repair?.put(&writer, identity, &sender.pacer, now: now)
         }
-        if peer.owesBehind, writer.bodyByteCountMax >= 16 {
-            writer.putWords(.behind, peer.nodeID, 0, peer.epoch)
+        if peers[index].owesBehind, writer.bodyByteCountMax >= 16 {
+            writer.putWords(.behind, peers[index].nodeID, 0, peers[index].epoch)
             peers[index].owesBehind = false
         }
     }

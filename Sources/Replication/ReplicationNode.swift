@@ -161,6 +161,7 @@ public struct ReplicationNode: ~Copyable {
 
     /// Hands out what happened since the last call, oldest first.
     public mutating func takeEvents() -> [ReplicationEvent] {
+        guard !events.isEmpty else { return [] }
         defer { events.removeAll() }
         return events
     }
@@ -186,7 +187,7 @@ public struct ReplicationNode: ~Copyable {
         let claimed = self.role.claimsFlows
         self.role = role
         // What an outranked owner says it does not have is what this node takes over.
-        for index in peers.indices where !isOwner(peers[index]) { peers[index].endComparison(now: now) }
+        for index in peers.indices where !isOwner(index) { peers[index].endComparison(now: now) }
         sender.setClaiming(role.claimsFlows, cache: &internalCache)
         if claimed, !role.claimsFlows { requestResync(now: now) }
         heartbeatDueAt = now
@@ -207,13 +208,13 @@ public struct ReplicationNode: ~Copyable {
     ///
     /// An owner lives, announces its flows, and this node has not taken them over.
     public func ownedUntil(_ owner: UInt16) -> Instant {
-        guard Int(owner) < peers.count else { return Instant(nanoseconds: 0) }
-        let peer = peers[Int(owner)]
-        return peer.isUp && isOwner(peer) ? .distantFuture : peer.ownedUntil
+        let index = Int(owner)
+        guard index < peers.count else { return Instant(nanoseconds: 0) }
+        return peers[index].isUp && isOwner(index) ? .distantFuture : peers[index].ownedUntil
     }
 
-    func isOwner(_ peer: PeerSession) -> Bool {
-        peer.isClaiming && !(role == .primary && takeoverNumber > peer.takeoverNumber)
+    func isOwner(_ index: Int) -> Bool {
+        peers[index].isClaiming && !(role == .primary && takeoverNumber > peers[index].takeoverNumber)
     }
 
     /// Forgets what waits to be sent or acknowledged, because the caller is about to empty the internal cache.
@@ -248,14 +249,18 @@ public struct ReplicationNode: ~Copyable {
         if isWhole, sender.isClaiming, sender.queuedCount == 0 { deadline = min(deadline, digestDueAt) }
         if !summaries.isEmpty { deadline = min(deadline, sender.pacer.hasBudget ? now : sender.pacer.refillDueAt) }
         if let due = candidates.helloDueAt { deadline = min(deadline, due) }
-        for peer in peers {
-            if peer.sweep != nil || peer.owesVerdict || peer.comparison.repair?.phase == .listing { return now }
-            if let due = peer.comparison.repair?.dueAt {
-                deadline = min(deadline, sender.pacer.hasBudget ? due : max(due, sender.pacer.refillDueAt))
+        for index in peers.indices {
+            if peers[index].sweep != nil || peers[index].owesVerdict { return now }
+            if peers[index].comparison.isRepairing, let repair = peers[index].comparison.repair {
+                if repair.phase == .listing { return now }
+                if let due = repair.dueAt {
+                    deadline = min(deadline, sender.pacer.hasBudget ? due : max(due, sender.pacer.refillDueAt))
+                }
             }
-            if let due = peer.ackDueAt { deadline = min(deadline, due) }
-            if peer.isUp {
-                deadline = min(deadline, peer.lastHeard.advanced(byMilliseconds: Self.peerTimeoutMilliseconds))
+            if let due = peers[index].ackDueAt { deadline = min(deadline, due) }
+            if peers[index].isUp {
+                let silent = peers[index].lastHeard.advanced(byMilliseconds: Self.peerTimeoutMilliseconds)
+                deadline = min(deadline, silent)
             }
         }
         return deadline
@@ -299,7 +304,7 @@ public struct ReplicationNode: ~Copyable {
 
     mutating func stepSweep(_ index: Int, now: Instant, externalCache: inout ExternalCache) {
         guard var sweep = peers[index].sweep else { return }
-        guard isOwner(peers[index]) else {
+        guard isOwner(index) else {
             peers[index].sweep = nil
             return
         }

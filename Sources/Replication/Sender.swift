@@ -198,7 +198,7 @@ struct Sender: ~Copyable {
             if header.flags.contains(.bulkPending) { finishPending(slot, in: &cache) }
             if header.flags.contains(.dead) { cache.settle(slot) }
         }
-        answers.removeAll { $0.sequence == sequence }
+        if !answers.isEmpty { answers.removeAll { $0.sequence == sequence } }
     }
 
     private mutating func declareLost(below limit: UInt64, awaitedBy peers: UInt64, _ cache: inout InternalCache) {
