@@ -34,9 +34,8 @@ public struct FlowTable: ~Copyable {
     }
 
     /// What the table keeps beside the flow's record.
-    public subscript(slot: Slot) -> SlotHeader {
-        @inline(__always)
-        _read { yield store[slot] }
+    public internal(set) subscript(slot: Slot) -> SlotHeader {
+        get { store[slot] }
         @inline(__always)
         _modify { yield &store[slot] }
     }
@@ -58,8 +57,8 @@ public struct FlowTable: ~Copyable {
     public func appendRecord(at slot: Slot, timeoutSeconds: UInt32, to records: inout [UInt8]) {
         let view = record(at: slot)
         let start = records.count
-        records.reserveCapacity(start + view.byteCount)
-        for offset in 0..<view.byteCount { records.append(view.bytes.word(at: offset, as: UInt8.self)) }
+        // SAFETY: the bytes are copied before the record can change.
+        unsafe view.bytes.withUnsafeBytes { bytes in unsafe records.append(contentsOf: bytes.prefix(view.byteCount)) }
         for byte in 0..<4 { records[start + 8 + byte] = UInt8(truncatingIfNeeded: timeoutSeconds >> (8 * byte)) }
     }
 
@@ -149,7 +148,7 @@ public struct FlowTable: ~Copyable {
         var sizeClass = slot?.sizeClass ?? 0
         var position = slot.map { $0.index + 1 } ?? 0
         while sizeClass < 8 {
-            while position < store.used[sizeClass] {
+            while position < store.used(sizeClass: sizeClass) {
                 let candidate = Slot(sizeClass: sizeClass, index: position)
                 if store[candidate].flags.contains(.occupied) { return candidate }
                 position += 1
@@ -169,7 +168,7 @@ public struct FlowTable: ~Copyable {
         var position = start.map { $0.index + 1 } ?? 0
         var left = slotCountMax
         while sizeClass < 8 {
-            let end = min(store.used[sizeClass], position + left)
+            let end = min(store.used(sizeClass: sizeClass), position + left)
             left -= max(end - position, 0)
             while position < end {
                 let slot = Slot(sizeClass: sizeClass, index: position)

@@ -2,10 +2,11 @@ import Flow
 
 // Fenced: raw memory of the slots.
 //
-// Invariants: a chunk is `slotsPerChunk` slots of its class's stride, zero-filled when allocated (so every slot starts
-// free), 16-byte aligned, and lives until the store is destroyed. `address(of:)` checks class and index against what
-// was allocated, so no slot number, however stale, reaches outside. A slot is a `SlotHeader` followed by
-// `capacity[class]` bytes of record.
+// Invariants: `classes` points to 8 initialised size classes, and the `chunks` of each to as many chunks as its `used`
+// slots need. A chunk is `slotsPerChunk` slots of its class's stride, zero-filled when allocated (so every slot starts
+// free), 16-byte aligned, and lives until the store is destroyed. `address(of:)` checks the index against what was
+// handed out, so no slot number, however stale, reaches outside. A slot is a `SlotHeader` followed by `capacity` bytes
+// of record.
 
 /// Slots of a few sizes in large chunks: a million flows without a million allocations.
 @safe
@@ -16,18 +17,43 @@ struct SlabStore: ~Copyable {
     static let headerByteCount = MemoryLayout<SlotHeader>.stride
     private static let slotsPerChunkShift = 12
 
-    private var chunks: [8 of [UnsafeMutableRawPointer]] = unsafe .init(repeating: [])
-    /// Slots ever handed out, per class; those below may be free and in the free list.
-    private(set) var used: [8 of Int] = .init(repeating: 0)
-    /// First free slot per class, linked through `SlotHeader.sequence` (index + 1; 0 ends the list).
-    private var freeHead: [8 of UInt64] = .init(repeating: 0)
+    /// Plain numbers and pointers: an array of arrays costs a retain, a release and three bounds checks per access.
+    @safe
+    private struct SizeClass {
+        let capacity: Int
+        let stride: Int
+        var chunks: UnsafeMutablePointer<UnsafeMutableRawPointer>
+        var chunkCapacity: Int
+        /// Slots ever handed out; those below may be free and in the free list.
+        var used = 0
+        /// First free slot, linked through `SlotHeader.sequence` (index + 1; 0 ends the list).
+        var freeHead: UInt64 = 0
 
-    init() {}
+        var chunkCount: Int { (used + (1 << slotsPerChunkShift - 1)) >> slotsPerChunkShift }
+    }
+
+    private let classes: UnsafeMutablePointer<SizeClass>
+
+    init() {
+        unsafe classes = .allocate(capacity: 8)
+        for index in 0..<8 {
+            let capacity = Self.capacity[index]
+            let sizeClass = unsafe SizeClass(
+                capacity: capacity,
+                stride: (Self.headerByteCount + capacity + 7) & ~7,
+                chunks: .allocate(capacity: 16),
+                chunkCapacity: 16
+            )
+            unsafe (classes + index).initialize(to: sizeClass)
+        }
+    }
 
     deinit {
-        for sizeClass in 0..<8 {
-            for index in 0..<(unsafe chunks[sizeClass].count) { unsafe chunks[sizeClass][index].deallocate() }
+        for index in 0..<8 {
+            for chunk in 0..<(unsafe classes[index].chunkCount) { unsafe classes[index].chunks[chunk].deallocate() }
+            unsafe classes[index].chunks.deallocate()
         }
+        unsafe classes.deallocate()
     }
 
     /// The smallest class whose records hold `byteCount` bytes.
@@ -37,24 +63,26 @@ struct SlabStore: ~Copyable {
         return sizeClass
     }
 
-    private static func stride(_ sizeClass: Int) -> Int {
-        (headerByteCount + capacity[sizeClass] + 7) & ~7
-    }
+    /// Slots of a class ever handed out.
+    func used(sizeClass: Int) -> Int { unsafe classes[sizeClass & 7].used }
 
     /// Bytes allocated for slots.
     var allocatedByteCount: Int {
         var total = 0
-        for sizeClass in 0..<8 {
-            unsafe total += chunks[sizeClass].count * Self.stride(sizeClass) << Self.slotsPerChunkShift
+        for index in 0..<8 {
+            unsafe total += classes[index].chunkCount * classes[index].stride << Self.slotsPerChunkShift
         }
         return total
     }
 
+    @inline(__always)
     private func address(of slot: Slot) -> UnsafeMutableRawPointer {
-        let (sizeClass, index) = (slot.sizeClass, slot.index)
-        precondition(index < used[sizeClass], "slot \(slot.rawValue) was never handed out")
-        let chunk = unsafe chunks[sizeClass][index >> Self.slotsPerChunkShift]
-        return unsafe chunk + (index & (1 << Self.slotsPerChunkShift - 1)) * Self.stride(sizeClass)
+        // Three bits: always one of the eight.
+        let sizeClass = unsafe classes + slot.sizeClass
+        let index = slot.index
+        precondition(unsafe index < sizeClass.pointee.used, "slot \(slot.rawValue) was never handed out")
+        let chunk = unsafe sizeClass.pointee.chunks[index >> Self.slotsPerChunkShift]
+        return unsafe chunk + (index & (1 << Self.slotsPerChunkShift - 1)) * sizeClass.pointee.stride
     }
 
     /// The header of a slot that was handed out at some time.
@@ -71,48 +99,60 @@ struct SlabStore: ~Copyable {
 
     /// The record bytes of a slot, as many as its class holds.
     @_lifetime(borrow self)
+    @inline(__always)
     func bytes(of slot: Slot) -> RawSpan {
         let start = unsafe UnsafeRawPointer(address(of: slot) + Self.headerByteCount)
-        let span = unsafe RawSpan(_unsafeStart: start, byteCount: Self.capacity[slot.sizeClass])
+        let span = unsafe RawSpan(_unsafeStart: start, byteCount: classes[slot.sizeClass].capacity)
         return unsafe _overrideLifetime(span, borrowing: self)
     }
 
     /// The record bytes of a slot, for writing.
     @_lifetime(&self)
+    @inline(__always)
     mutating func mutableBytes(of slot: Slot) -> MutableRawSpan {
         let start = unsafe address(of: slot) + Self.headerByteCount
-        let span = unsafe MutableRawSpan(_unsafeStart: start, byteCount: Self.capacity[slot.sizeClass])
+        let span = unsafe MutableRawSpan(_unsafeStart: start, byteCount: classes[slot.sizeClass].capacity)
         return unsafe _overrideLifetime(span, mutating: &self)
     }
 
     /// Takes a free slot of a class; its header is that of a free slot.
     mutating func take(sizeClass: Int) -> Slot {
-        let head = freeHead[sizeClass]
+        let taken = unsafe classes + sizeClass & 7
+        let head = unsafe taken.pointee.freeHead
         if head != 0 {
             let slot = Slot(sizeClass: sizeClass, index: Int(head - 1))
-            freeHead[sizeClass] = self[slot].sequence
+            unsafe taken.pointee.freeHead = self[slot].sequence
             self[slot] = SlotHeader()
             return slot
         }
-        let index = used[sizeClass]
-        let chunkCount = unsafe chunks[sizeClass].count
-        if index >> Self.slotsPerChunkShift == chunkCount {
-            let byteCount = Self.stride(sizeClass) << Self.slotsPerChunkShift
-            let chunk = UnsafeMutableRawPointer.allocate(byteCount: byteCount, alignment: 16)
-            unsafe chunk.initializeMemory(as: UInt8.self, repeating: 0, count: byteCount)
-            unsafe chunks[sizeClass].append(chunk)
-        }
-        used[sizeClass] = index + 1
+        let index = unsafe taken.pointee.used
+        if unsafe index >> Self.slotsPerChunkShift == taken.pointee.chunkCount { addChunk(sizeClass & 7) }
+        unsafe taken.pointee.used = index + 1
         let slot = Slot(sizeClass: sizeClass, index: index)
         self[slot] = SlotHeader()
         return slot
+    }
+
+    private mutating func addChunk(_ sizeClass: Int) {
+        let (count, capacity) = unsafe (classes[sizeClass].chunkCount, classes[sizeClass].chunkCapacity)
+        if count == capacity {
+            let larger = UnsafeMutablePointer<UnsafeMutableRawPointer>.allocate(capacity: capacity * 2)
+            unsafe larger.moveInitialize(from: classes[sizeClass].chunks, count: count)
+            unsafe classes[sizeClass].chunks.deallocate()
+            unsafe classes[sizeClass].chunks = larger
+            unsafe classes[sizeClass].chunkCapacity = capacity * 2
+        }
+        let byteCount = unsafe classes[sizeClass].stride << Self.slotsPerChunkShift
+        let chunk = UnsafeMutableRawPointer.allocate(byteCount: byteCount, alignment: 16)
+        unsafe chunk.initializeMemory(as: UInt8.self, repeating: 0, count: byteCount)
+        unsafe (classes[sizeClass].chunks + count).initialize(to: chunk)
     }
 
     /// Gives a slot back.
     mutating func give(_ slot: Slot) {
         precondition(self[slot].flags.contains(.occupied), "slot \(slot.rawValue) is free already")
         self[slot] = SlotHeader()
-        self[slot].sequence = freeHead[slot.sizeClass]
-        freeHead[slot.sizeClass] = UInt64(slot.index + 1)
+        self[slot].sequence = unsafe classes[slot.sizeClass].freeHead
+        unsafe classes[slot.sizeClass].freeHead = UInt64(slot.index + 1)
     }
 }

@@ -46,6 +46,10 @@ public struct SlotHeader: BitwiseCopyable, Sendable {
         public static let bulkPending = Flags(rawValue: 1 << 3)
         /// Everyone has learnt of the death; only a running dump still needs the tombstone.
         public static let settled = Flags(rawValue: 1 << 4)
+        /// External cache: the kernel holds the flow already (`ExternalCache+Mirror.swift`).
+        public static let mirrored = Flags(rawValue: 1 << 5)
+        /// External cache: the kernel's copy of the flow is to be written anew.
+        public static let changed = Flags(rawValue: 1 << 6)
     }
 
     /// When the flow expires, on this node's clock.
@@ -59,6 +63,8 @@ public struct SlotHeader: BitwiseCopyable, Sendable {
     /// Seconds from the table's first instant to the flow's appearance.
     public var createdSeconds: UInt32 = 0
     /// Internal cache: the dump slice in which the kernel last spoke of the flow.
+    ///
+    /// External: when the kernel's copy of a mirrored flow runs out, seconds since the cache's start.
     public var touched: UInt32 = 0
     /// External cache: the transfer that last confirmed the flow.
     ///
@@ -70,10 +76,11 @@ public struct SlotHeader: BitwiseCopyable, Sendable {
     public internal(set) var owner: UInt16 = 0
     /// The bucket of `BucketDigests` that the flow belongs to.
     public internal(set) var bucket: UInt16 = 0
-    /// What a live flow has added to the sums of its bucket: its record's digest when it was last written.
-    public internal(set) var digest: UInt64 = 0
+    // Here, where two bytes are free: after the digest it would make the header 56 bytes.
     /// What is going on with the flow.
     public var flags: Flags = []
+    /// What a live flow has added to the sums of its bucket: its record's digest when it was last written.
+    public internal(set) var digest: UInt64 = 0
 
     /// A header of a free slot.
     @inlinable
