@@ -202,6 +202,24 @@ int clinux_receive(int socket, uint8_t *bytes, size_t stride, struct clinux_data
     return received;
 }
 
+int clinux_receive_messages(
+    int socket, uint8_t *bytes, size_t stride, uint32_t *byte_counts, unsigned count) {
+    struct mmsghdr messages[CLINUX_DATAGRAM_COUNT_MAX];
+    struct iovec parts[CLINUX_DATAGRAM_COUNT_MAX];
+    if (count > CLINUX_DATAGRAM_COUNT_MAX) count = CLINUX_DATAGRAM_COUNT_MAX;
+    for (unsigned i = 0; i < count; i++) {
+        parts[i] = (struct iovec){.iov_base = bytes + i * stride, .iov_len = stride};
+        messages[i] = (struct mmsghdr){.msg_hdr = {.msg_iov = &parts[i], .msg_iovlen = 1}};
+    }
+    int received;
+    do {
+        received = recvmmsg(socket, messages, count, MSG_DONTWAIT, NULL);
+    } while (received < 0 && errno == EINTR);
+    if (received < 0) return errno == EAGAIN ? 0 : -errno;
+    for (int i = 0; i < received; i++) byte_counts[i] = messages[i].msg_len;
+    return received;
+}
+
 int clinux_send(
     int socket, const uint8_t *bytes, size_t stride, const uint32_t *byte_counts, unsigned count,
     struct clinux_endpoint destination) {

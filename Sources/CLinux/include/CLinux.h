@@ -96,6 +96,10 @@ enum { CLINUX_DATAGRAM_COUNT_MAX = 64 };
 
 /// Receives up to `count` datagrams; number i lies at `bytes + i * stride`. Returns how many.
 int clinux_receive(int socket, uint8_t *bytes, size_t stride, struct clinux_datagram *datagrams, unsigned count);
+/// Receives up to `count` messages, whoever sent them; number i lies at `bytes + i * stride` and is `byte_counts[i]`
+/// long, cut off at `stride`. Returns how many, 0 if none waits.
+int clinux_receive_messages(
+    int socket, uint8_t *bytes, size_t stride, uint32_t *byte_counts, unsigned count);
 /// Sends `count` datagrams; number i lies at `bytes + i * stride` and is `byte_counts[i]` long. Returns how many went.
 int clinux_send(
     int socket, const uint8_t *bytes, size_t stride, const uint32_t *byte_counts, unsigned count,

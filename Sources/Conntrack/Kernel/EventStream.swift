@@ -20,7 +20,7 @@ public struct EventStream: ~Copyable {
     }
 
     private let socket: NetlinkSocket
-    private let buffer: ReceiveBuffer
+    private var batch = MessageBatch()
     /// Bytes of the socket's buffer in force.
     public private(set) var bufferByteCount: Int
     /// Whether the kernel drops what the attached filter excludes.
@@ -30,8 +30,6 @@ public struct EventStream: ~Copyable {
         self.socket = socket
         self.bufferByteCount = bufferByteCount
         self.isFiltered = isFiltered
-        // One receive call gives one event; 64 KiB hold the largest netlink makes of one.
-        buffer = ReceiveBuffer(byteCount: 65_536)
     }
 
     /// Subscribes to the events of the calling thread's network namespace.
@@ -83,21 +81,26 @@ public struct EventStream: ~Copyable {
     ) throws(SystemError) -> DrainResult {
         var result = DrainResult()
         while result.messageCount < limitMessages {
-            switch try socket.receive(into: buffer) {
-            case .wouldBlock:
-                result.isEmpty = true
-                return result
+            let countMax = min(limitMessages - result.messageCount, MessageBatch.messageCountMax)
+            switch try batch.receive(from: socket.descriptor, countMax: countMax, purpose: "conntrack events") {
             case .overrun:
                 result.overrunCount += 1
-            case .bytes(let byteCount):
-                decode(byteCount: byteCount, &result, body)
+            case .messages(let count):
+                for index in 0..<count { Self.decode(batch.message(at: index), &result, body) }
+                if count < countMax {
+                    result.isEmpty = true
+                    return result
+                }
             }
         }
         return result
     }
 
-    private func decode(byteCount: Int, _ result: inout DrainResult, _ body: (borrowing ConntrackEvent) -> Void) {
-        let bytes = buffer.bytes(from: 0, to: byteCount)
+    private static func decode(
+        _ bytes: RawSpan,
+        _ result: inout DrainResult,
+        _ body: (borrowing ConntrackEvent) -> Void
+    ) {
         var messages = MessageReader(bytes)
         while true {
             do throws(MessageDefect) {
