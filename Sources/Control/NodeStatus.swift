@@ -103,9 +103,12 @@ public struct CacheStatus: Codable, Sendable, Equatable {
     public var internalFlowCount: Int
     /// Flows its peers handle.
     public var externalFlowCount: Int
+    /// Of these, how many are in the kernel already; nil where flows are not preloaded.
+    public var preloadedFlowCount: Int?
 
     /// The sizes of both caches.
-    public init(internalFlowCount: Int = 0, externalFlowCount: Int = 0) {
+    public init(internalFlowCount: Int = 0, externalFlowCount: Int = 0, preloadedFlowCount: Int? = nil) {
+        self.preloadedFlowCount = preloadedFlowCount
         self.internalFlowCount = internalFlowCount
         self.externalFlowCount = externalFlowCount
     }

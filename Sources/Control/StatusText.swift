@@ -19,6 +19,7 @@ public enum StatusText {
             row(
                 "caches",
                 "internal \(flows(status.caches.internalFlowCount)), external \(flows(status.caches.externalFlowCount))"
+                    + (status.caches.preloadedFlowCount.map { ", \($0) of them preloaded" } ?? "")
             )
         )
         lines.append(row("kernel", kernel(status.kernel)))

@@ -50,10 +50,14 @@ public struct ExternalCache: ~Copyable {
     public static let flowCountMax = 1 << 24
 
     /// The flows.
-    public private(set) var table: FlowTable
+    public internal(set) var table: FlowTable
     /// What happened so far.
     public private(set) var counters = CacheCounters()
-    private let start: Instant
+    /// Whether a copy of the flows is kept in this node's kernel, so that changes are noted for it.
+    public internal(set) var isMirrored = false
+    /// What the kernel's copy lacks, and what it has too much.
+    var mirror = MirrorBacklog()
+    let start: Instant
     private var expiryPosition: Slot?
     private var inspectionPosition: Slot?
 
@@ -111,7 +115,10 @@ public struct ExternalCache: ~Copyable {
             table.revive(found)
             table[found].createdSeconds = UInt32(clamping: now.milliseconds(since: start) / 1000)
         }
-        stamp(table.replaceRecord(at: found, with: record), origin, deadline)
+        let moved = table.replaceRecord(at: found, with: record)
+        // The backlog names the old place.
+        if moved != found { table[moved].flags.remove(.changed) }
+        stamp(moved, origin, deadline)
         if wasDead { counters.created += 1 } else { counters.updated += 1 }
         return wasDead ? .created : .updated
     }
@@ -145,6 +152,7 @@ public struct ExternalCache: ~Copyable {
             return refusal
         }
         let wasDead = table[slot].flags.contains(.dead)
+        unmirror(slot)
         if tombstones != nil {
             if !wasDead { table.markDead(slot) }
             stamp(slot, origin, now)
@@ -165,6 +173,7 @@ public struct ExternalCache: ~Copyable {
     /// Removes a flow that this node takes over, or that an operator flushes.
     public mutating func remove(_ slot: Slot) {
         if !table[slot].flags.contains(.dead) { counters.destroyed += 1 }
+        unmirror(slot)
         table.remove(slot)
     }
 
@@ -236,7 +245,12 @@ public struct ExternalCache: ~Copyable {
     public mutating func inspect(slotCountMax: Int) -> Int {
         let damaged = table.damagedSlots(after: &inspectionPosition, slotCountMax: slotCountMax)
         for slot in damaged {
-            if table.isValid(slot) { table.sumAnew(slot) } else { table.remove(slot) }
+            if table.isValid(slot) {
+                table.sumAnew(slot)
+            } else {
+                forgetMirrored(slot)
+                table.remove(slot)
+            }
         }
         counters.damaged += UInt64(damaged.count)
         return damaged.count
@@ -259,5 +273,6 @@ public struct ExternalCache: ~Copyable {
         table[slot].sequence = origin.sequence
         table[slot].generation = origin.generation
         table.setOwner(origin.owner, of: slot)
+        noteChange(slot)
     }
 }

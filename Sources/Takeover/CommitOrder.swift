@@ -56,7 +56,8 @@ public struct CommitOrder {
                 }
                 position = slot
                 let header = cache.table[slot]
-                guard !header.flags.contains(.dead) else { continue }
+                // What the kernel holds already was preloaded.
+                guard header.flags.isDisjoint(with: [.dead, .mirrored]) else { continue }
                 let view = cache.table.record(at: slot)
                 guard Self.pass(of: view) == current else { continue }
                 if let seconds = Self.timeout(header, now: now, ownedUntil: ownedUntil(header.owner)) {

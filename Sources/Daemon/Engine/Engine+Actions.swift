@@ -149,6 +149,7 @@ extension Engine {
             core.externalCache.removeAll()
         case .announce:
             core.node.finishTakeover(now: now)
+            releasePreloaded()
             action?.step.count = core.internalCache.count
             action?.step.note = core.node.peerStatus.contains(where: \.isUp) ? nil : "no peer is up"
         case .delete(let onlyReleased):
@@ -195,6 +196,7 @@ extension Engine {
         if gate == nil { isGateWanted = role != .primary }
         if role != core.node.role { roleSince = now }
         core.setRole(role, now: now)
+        settlePreload()
         if role.claimsFlows { purgeWaits = false }
         if let problem = rememberRole() { action?.step.note = problem }
         if role == .primary, action?.step.note == nil {
@@ -253,7 +255,8 @@ extension Engine {
     /// wants a further round.
     private func isCommitDone(takesOver: Bool) -> Bool {
         guard let run = action, run.isHandedOut, run.jobs.isEmpty else { return false }
-        let left = core.externalCache.count - run.step.failedCount - run.expiredCount
+        let left =
+            core.externalCache.count - core.externalCache.mirroredCount - run.step.failedCount - run.expiredCount
         guard takesOver, left > 0, run.round < ActionRun.commitRoundCountMax else { return true }
         action?.beginCommitRound()
         return false
@@ -273,13 +276,21 @@ extension Engine {
                 }
                 action?.position = slot
                 guard !core.internalCache.table[slot].flags.contains(.dead),
-                    !onlyReleased || core.internalCache.isReleased(slot)
+                    !onlyReleased || (core.internalCache.isReleased(slot) && !isPreloaded(slot))
                 else { continue }
                 core.internalCache.table.appendRecord(at: slot, timeoutSeconds: 0, to: &job.records)
                 job.count += 1
             }
             if job.count > 0 { submit(job) }
         }
+    }
+
+    /// Whether a flow in the kernel is a peer's, and is to stay there as its copy.
+    private func isPreloaded(_ slot: Slot) -> Bool {
+        guard core.externalCache.isMirrored else { return false }
+        let identity = core.internalCache.table.record(at: slot).identity
+        return core.externalCache.table.find(identity).map { !core.externalCache.table[$0].flags.contains(.dead) }
+            ?? false
     }
 
     private func submit(_ job: WriteJob) {
@@ -295,6 +306,10 @@ extension Engine {
         kernel.updatedCount += UInt64(outcome.updated + outcome.replaced)
         kernel.deletedCount += UInt64(outcome.deleted)
         kernel.missingCount += UInt64(outcome.missing)
+        if receivePreload(outcome) {
+            count(outcome)
+            return
+        }
         report(outcome)
         guard let job = action?.jobs.removeValue(forKey: outcome.id) else { return }
         action?.step.count += job.count - outcome.failures.count

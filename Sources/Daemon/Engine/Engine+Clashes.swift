@@ -7,15 +7,20 @@ extension Engine {
     /// Clashes of one action that are logged one by one; more are only counted.
     private static let loggedClashCountMax = 200
 
-    /// Counts the clashes of a job, and logs both flows of each.
-    func report(_ outcome: WriteOutcome) {
-        guard outcome.clashCounts.total > 0 else { return }
+    /// Counts the clashes of a job.
+    func count(_ outcome: WriteOutcome) {
         for kind in Clash.Kind.allCases {
             for isOursKept in [true, false] {
                 let count = outcome.clashCounts[kind, isOursKept: isOursKept]
                 if count > 0 { kernel.clashes[Self.text(kind, isOursKept: isOursKept), default: 0] += UInt64(count) }
             }
         }
+    }
+
+    /// Counts the clashes of a job, and logs both flows of each.
+    func report(_ outcome: WriteOutcome) {
+        guard outcome.clashCounts.total > 0 else { return }
+        count(outcome)
         let alreadyLogged = action?.clashCount ?? 0
         action?.clashCount += outcome.clashCounts.total
         action?.step.note =

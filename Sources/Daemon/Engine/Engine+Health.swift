@@ -85,7 +85,9 @@ extension Engine {
         kept.nodeName = configuration.nodeName
         kept.controlSocketPath = configuration.controlSocketPath
         kept.sync.mode = configuration.sync.mode
+        if fresh.takeover.commit != configuration.takeover.commit { changes.append("[takeover] commit") }
         configuration = kept
+        settlePreload()
         if gateChanged {
             changes.append("[takeover] gate-interfaces")
             replaceGate()

@@ -21,8 +21,9 @@ struct Reconciliation: ~Copyable {
 
     /// After an overrun the burst gets this long to end, so that the dump is not overrun in turn.
     static let overrunDelayMilliseconds: UInt64 = 100
-    /// Between two audits; more where a dump takes long, so that audits cost no more than a hundredth of a core.
+    /// Between two audits; more where a dump takes long, so that audits cost no more than 0.2 % of a core.
     static let auditMillisecondsMin: UInt64 = 30_000
+    static let auditPauseFactor: UInt64 = 500
     /// Entries read per turn.
     static let entryCountMaxPerTurn = 4_096
 
@@ -212,7 +213,7 @@ extension Engine {
     /// would leave a difference for ever.
     func startAuditIfDue(_ now: Instant) {
         guard !reconciliation.isReading, reconciliation.dueAt == nil, isReady else { return }
-        let pause = max(Reconciliation.auditMillisecondsMin, reconciliation.lastMilliseconds * 100)
+        let pause = max(Reconciliation.auditMillisecondsMin, reconciliation.lastMilliseconds * Reconciliation.auditPauseFactor)
         guard reconciliation.finishedAt.advanced(byMilliseconds: pause) < now else { return }
         startDump(.audit)
     }

@@ -105,7 +105,8 @@ extension Engine {
         status.links = linkStatus(now)
         status.caches = CacheStatus(
             internalFlowCount: core.internalCache.count,
-            externalFlowCount: core.externalCache.count
+            externalFlowCount: core.externalCache.count,
+            preloadedFlowCount: configuration.takeover.commit == .preload ? core.externalCache.mirroredCount : nil
         )
         status.kernel = kernelStatus()
         status.gate = gateStatus()

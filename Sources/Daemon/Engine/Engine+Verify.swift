@@ -6,8 +6,22 @@ internal import SystemIO
 internal import Takeover
 
 extension Engine {
+    /// Adds some of the flows that the kernel has held since before the takeover.
+    private func samplePreloaded() {
+        let stride = core.externalCache.mirroredCount / CommitSample.flowCountMax + 1
+        var count = 0
+        var slots: [Slot] = []
+        _ = core.externalCache.table.walk(after: nil, slotCountMax: .max) { slot, header in
+            guard header.flags.contains(.mirrored) else { return }
+            if count.isMultiple(of: stride) { slots.append(slot) }
+            count += 1
+        }
+        for slot in slots { action?.committed.add(core.externalCache.table.record(at: slot)) }
+    }
+
     /// Looks in the kernel's table for what the commit has put there: how many entries, and some of them in full.
     func verifyCommit() {
+        samplePreloaded()
         guard let sample = action?.committed else { return }
         var differences: [String: Int] = [:]
         do {
@@ -23,7 +37,7 @@ extension Engine {
             action?.step.note = "the kernel's table cannot be read: \(error)"
             differences["unread"] = 1
         }
-        let count = action?.committedCount ?? 0
+        let count = (action?.committedCount ?? 0) + core.externalCache.mirroredCount
         action?.step.count = count
         action?.step.failed = differences
     }

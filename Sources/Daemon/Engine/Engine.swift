@@ -29,11 +29,14 @@ final class Engine {
     }
 
     /// How long the event socket rests while events keep coming.
-    static let coalescingMilliseconds: UInt64 = 1
+    ///
+    /// 2 ms instead of 1 take a fifth off the cost per event at 10,000 a second: half as many turns and datagrams.
+    static let coalescingMilliseconds: UInt64 = 2
     /// Events taken in per turn; more wait for the next turn, so that the link is never starved.
     static let eventCountMaxPerTurn = 8_192
-    /// Places of each cache looked at per second for what has run out or is damaged.
-    static let inspectedSlotCountMax = 65_536
+    /// Places of each cache looked at per second for what has run out or is damaged: a million in a minute, for 0.2 % of
+    /// a core.
+    static let inspectedSlotCountMax = 16_384
 
     let logger: Logger
     let path: String
@@ -76,6 +79,8 @@ final class Engine {
     var memory: RoleFile.Memory
     /// The node is primary because it was before a restart; nobody has said so since.
     var isRoleRemembered = false
+    /// The kernel's copy of the external cache, where flows are preloaded.
+    var preload = Preload()
     var nextJobID: UInt64 = 1
     var roleSince: Instant
     let historyFile: HistoryFile
@@ -154,7 +159,8 @@ final class Engine {
             memory = try roleFile.read()
             isRoleRemembered = memory.role == .primary
             isGateWanted = memory.role != .primary
-            purgeWaits = memory.owesPurge
+            // What was preloaded before a restart, and has ended since, nobody else would delete.
+            purgeWaits = memory.owesPurge || (memory.role == .backup && configuration.takeover.commit == .preload)
             historyFile = HistoryFile(socketPath: configuration.controlSocketPath)
             history = historyFile.read()
             let settings = NodeSettings(
@@ -251,6 +257,7 @@ final class Engine {
         core.timeOut(now: now)
         logProtocolEvents()
         stepAction(now)
+        stepPreload(now)
         transmit(now)
         if housekeepingAt <= now { keepHouse(now) }
         if let interval = notifier.watchdogIntervalNanoseconds, watchdogAt <= now {
@@ -266,6 +273,7 @@ final class Engine {
         var deadline = min(drainAt, housekeepingAt)
         if notifier.watchdogIntervalNanoseconds != nil { deadline = min(deadline, watchdogAt) }
         if let due = reconciliation.dueAt { deadline = min(deadline, due) }
+        if let due = preloadDeadline { deadline = min(deadline, due) }
         // What cannot be sent would be due for ever.
         if links.liveMask != 0, isReady { deadline = min(deadline, core.node.nextDeadline(now: now)) }
         if let due = links.nextDeadline() { deadline = min(deadline, Instant(nanoseconds: due)) }
@@ -291,6 +299,8 @@ final class Engine {
         startAuditIfDue(now)
         rememberRole()
         settleGate()
+        settlePreload()
+        refreshPreload(now)
         if now.milliseconds(since: startedAt) % 30_000 < 1_000 { checkKernel() }
         trackReadiness(now)
         let text = statusLine(now)

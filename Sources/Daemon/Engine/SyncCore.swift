@@ -43,6 +43,7 @@ struct SyncCore: ~Copyable {
             node.announce(internalCache.update(event.flow, now: now), in: &internalCache)
         case .destroy:
             if let slot = internalCache.destroy(event.flow.identity) { node.announce(slot, in: &internalCache) }
+            if externalCache.isMirrored { externalCache.noteLost(event.flow.identity) }
         }
     }
 

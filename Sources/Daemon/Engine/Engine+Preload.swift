@@ -1,0 +1,141 @@
+internal import Configuration
+internal import Conntrack
+internal import Flow
+internal import FlowTable
+internal import Logging
+internal import Replication
+internal import SystemIO
+internal import Takeover
+
+/// How far the kernel's copy of the external cache has come, on a standby that preloads.
+struct Preload: ~Copyable {
+    /// Changes are gathered this long, so that a connection's handshake is written once.
+    static let gatheringMilliseconds: UInt64 = 50
+    /// A copy stays at least this long in the kernel without being written again: traffic passes by the owner, so that
+    /// nothing else refreshes it.
+    static let timeoutSecondsMin: UInt32 = 180
+    /// With fewer seconds left it is written again.
+    static let refreshSecondsLeft: UInt32 = 90
+    /// Jobs handed to the writer ahead.
+    static let jobCountMax = 4
+
+    /// Jobs that the writer has.
+    var jobs: [UInt64: WriteJob] = [:]
+    /// When what has changed is written.
+    var dueAt: Instant?
+    /// Where the release of flows goes on that were taken over with their copies.
+    var releasePosition: Slot?
+    var isReleasing = false
+}
+
+extension Engine {
+    /// Whether this node keeps the peers' flows in its kernel now.
+    private var wantsPreload: Bool {
+        configuration.takeover.commit == .preload && core.node.role == .backup && isReady
+    }
+
+    /// Begins or ends the copy in the kernel, as role and configuration want it.
+    ///
+    /// A primary keeps what it holds: it is its own now. Any other role, and a changed configuration, cleans up.
+    func settlePreload() {
+        if wantsPreload {
+            guard !core.externalCache.isMirrored else { return }
+            preload.isReleasing = false
+            core.externalCache.beginMirroring()
+            logger.info("preloading \(core.externalCache.count) flows of the peers into the kernel")
+        } else if core.externalCache.isMirrored {
+            core.externalCache.endMirroring(deletesCopy: core.node.role != .primary)
+            // Before a takeover's commit, which may bring back what the owner had ended.
+            if let job = nextGoneJob() { submitPreload(job) }
+        }
+    }
+
+    /// Lets go, little by little, of the flows that were in the kernel already when this node took over.
+    func releasePreloaded() {
+        preload.releasePosition = nil
+        preload.isReleasing = core.externalCache.mirroredCount > 0
+    }
+
+    /// Writes what has changed since the last time, some jobs at a time.
+    func stepPreload(_ now: Instant) {
+        if preload.isReleasing, action?.role == nil {
+            preload.releasePosition = core.externalCache.releaseMirrored(
+                after: preload.releasePosition,
+                slotCountMax: 16_384
+            )
+            preload.isReleasing = preload.releasePosition != nil
+        }
+        guard core.externalCache.hasMirrorBacklog else { return }
+        let due = preload.dueAt ?? now.advanced(byMilliseconds: Preload.gatheringMilliseconds)
+        preload.dueAt = due
+        guard due <= now else { return }
+        while preload.jobs.count < Preload.jobCountMax, let job = nextGoneJob() ?? nextChangedJob(now) {
+            submitPreload(job)
+        }
+        if !core.externalCache.hasMirrorBacklog { preload.dueAt = nil }
+    }
+
+    /// When `stepPreload` has something to do; nil if nothing.
+    var preloadDeadline: Instant? {
+        if preload.isReleasing { return Instant(nanoseconds: 0) }
+        guard core.externalCache.hasMirrorBacklog, preload.jobs.count < Preload.jobCountMax else { return nil }
+        return preload.dueAt
+    }
+
+    /// Has copies that are about to run out written again.
+    func refreshPreload(_ now: Instant) {
+        core.externalCache.refreshMirrored(
+            now: now,
+            slotCountMax: Self.inspectedSlotCountMax,
+            whenSecondsLeft: Preload.refreshSecondsLeft
+        )
+    }
+
+    private func submitPreload(_ job: WriteJob) {
+        nextJobID += 1
+        preload.jobs[job.id] = job
+        precondition(writer.submit(job), "the kernel writer refused job \(job.id)")
+    }
+
+    private func nextGoneJob() -> WriteJob? {
+        let (gone, count) = core.externalCache.takeGone()
+        return count > 0 ? WriteJob(id: nextJobID, kind: .delete, records: gone, count: count) : nil
+    }
+
+    private func nextChangedJob(_ now: Instant) -> WriteJob? {
+        var job = WriteJob(id: nextJobID, kind: .create, records: [], count: 0)
+        for slot in core.externalCache.takeChanged(countMax: ActionRun.recordCountMaxPerJob) {
+            let left = core.externalCache.table[slot].deadline.secondsLeft(at: now)
+            let seconds = max(left, Preload.timeoutSecondsMin)
+            core.externalCache.table.appendRecord(at: slot, timeoutSeconds: seconds, to: &job.records)
+            job.count += 1
+        }
+        return job.count > 0 ? job : nil
+    }
+
+    /// Takes in what the writer did for the copy; false if the job was another's.
+    func receivePreload(_ outcome: WriteOutcome) -> Bool {
+        guard let job = preload.jobs.removeValue(forKey: outcome.id) else { return false }
+        guard case .create = job.kind else { return true }
+        var refused = Set(outcome.failures.map(\.index))
+        refused.formUnion(outcome.clashes.lazy.filter { !$0.isOursKept }.map(\.index))
+        var offset = 0
+        let bytes = unsafe job.records.span.bytes
+        for index in 0..<job.count {
+            let record = FlowRecordView(bytes.extracting(offset..<bytes.byteCount))
+            offset += record.byteCount
+            guard !refused.contains(index) else { continue }
+            core.externalCache.confirmMirrored(record, timeoutSeconds: record.timeoutSeconds, now: now)
+        }
+        if let failure = outcome.failures.first {
+            logLimited(
+                "preload",
+                """
+                preload: the kernel refused \(outcome.failures.count) of \(job.count) flows: \
+                \(SystemError.name(of: failure.errno)); they are tried again
+                """
+            )
+        }
+        return true
+    }
+}
