@@ -9,6 +9,10 @@ SCRATCH ?= .build
 # How many seeds the simulator runs, and how long the fuzzers.
 SEEDS   ?= 20000
 SECONDS ?= 60
+# Of the bench: which figures (all if empty), how many runs of each, and a file for everything it found.
+FIGURES ?=
+RUNS    ?= 5
+JSON    ?=
 BIN     ?= $(SCRATCH)/release
 
 # The lab and apt-get need root; sudo is for those who are not.
@@ -29,7 +33,7 @@ DOCUMENTS := $(DESTDIR)$(PREFIX)/share/doc/flowsync
 # The files name installed programs under /usr.
 WITH_PREFIX := sed -E 's,/usr/(s?bin/flowsync|lib/flowsync|share/doc/flowsync),$(PREFIX)/\1,g'
 
-.PHONY: build release deps test unit simulate simulate-defects fuzz lab demo format lint install uninstall clean
+.PHONY: build release deps test unit simulate simulate-defects fuzz lab demo bench format lint install uninstall clean
 .NOTPARALLEL:
 
 build: deps
@@ -79,6 +83,12 @@ lab: release
 
 demo: release
 	$(SUDO) env PATH="$$PATH" FLOWSYNC_BIN=$(abspath $(BIN)) $(BIN)/flowsync-lab demo
+
+# FlowSync beside conntrackd, about an hour: make bench JSON=bench.json; or some: make bench FIGURES="active-50k dump"
+bench: LAB_PACKAGES += conntrackd
+bench: release
+	$(SUDO) env PATH="$$PATH" FLOWSYNC_BIN=$(abspath $(BIN)) $(BIN)/flowsync-bench run --runs $(RUNS) \
+	    $(addprefix --only ,$(FIGURES)) $(if $(JSON),--json $(JSON))
 
 format:
 	$(SWIFT) format --in-place --recursive $(SOURCES)

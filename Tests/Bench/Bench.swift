@@ -59,7 +59,14 @@ public final class Bench {
 
     private func take(_ scenario: any Scenario, _ subject: Subject, _ number: Int) throws {
         let start = Clock.seconds
-        let sample = try scenario.run(subject)
+        var sample = Sample()
+        do {
+            sample = try scenario.run(subject)
+        } catch {
+            // The other figures are not to be lost with this one.
+            sample.notes.append("failed: \(error)")
+        }
+        if Interruption.hasCome { throw LabError("interrupted") }
         samples[scenario.name, default: [:]][subject, default: []].append(sample)
         let values = sample.values.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value.text(1))" }
         say(

@@ -35,8 +35,8 @@ protocol DaemonPair {
     func processID(_ router: LabNode) throws(LabError) -> Int32
     /// Asks a router's daemon for its numbers.
     func counts(_ router: LabNode) throws(LabError) -> CacheCounts
-    /// Events that a router's daemon has received from the kernel.
-    func eventCount(_ router: LabNode) throws(LabError) -> Int
+    /// How often the first router's daemon has done what it does at long intervals; nil if there is no such thing.
+    func auditCount() throws(LabError) -> Int?
     /// The command that puts the external cache into the kernel.
     func commitCommand(_ router: LabNode) throws(LabError) -> [String]
     /// The command that prints the internal cache.
@@ -102,9 +102,9 @@ final class FlowSyncPair: DaemonPair {
         )
     }
 
-    func eventCount(_ router: LabNode) throws(LabError) -> Int {
-        let statistics: Statistics = try decode(router, "/v1/stats")
-        return Int(statistics.kernel.eventCount)
+    func auditCount() throws(LabError) -> Int? {
+        let statistics: Statistics = try decode(.r1, "/v1/stats")
+        return Int(statistics.kernel.auditCount)
     }
 
     func commitCommand(_ router: LabNode) throws(LabError) -> [String] {
@@ -127,7 +127,6 @@ final class FlowSyncPair: DaemonPair {
 /// Two `conntrackd`: FTFW over multicast, Debian's example with buffers and caches large enough to lose nothing.
 final class ConntrackdPair: DaemonPair {
     private static let statisticsRequest: Int32 = 21
-    private static let runtimeRequest: Int32 = 30
 
     let lab: Lab
     private let flowCountMax: Int
@@ -231,14 +230,6 @@ final class ConntrackdPair: DaemonPair {
         return CacheCounts(internalCount: active[0], externalCount: active[1], externalCreatedCount: created[1])
     }
 
-    func eventCount(_ router: LabNode) throws(LabError) -> Int {
-        let text = try ControlQuery.conntrackd(socketPath(router), Self.runtimeRequest)
-        guard let count = numbers(after: "events received:", in: text).first else {
-            throw LabError("conntrackd -s runtime on \(router): \(text)")
-        }
-        return count
-    }
-
     /// The number after each occurrence of a label.
     private func numbers(after label: String, in text: String) -> [Int] {
         text.split(separator: "\n").compactMap { line in
@@ -248,6 +239,8 @@ final class ConntrackdPair: DaemonPair {
             }
         }
     }
+
+    func auditCount() throws(LabError) -> Int? { nil }
 
     func commitCommand(_ router: LabNode) throws(LabError) -> [String] {
         ["conntrackd", "-C", configurationPath(router), "-c"]

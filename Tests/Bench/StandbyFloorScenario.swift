@@ -7,7 +7,7 @@ struct StandbyFloorScenario: Scenario {
     let name = "50 k events a second, datagrams dropped"
     let subjects: [Subject] = [.floor]
 
-    private static let workload = Workload.steady(population: 10_000, operations: 499_998, rate: 50_000)
+    private static let workload = Workload.steady(population: 10_000, operations: 500_000, rate: 50_000)
 
     var entryCountMax: Int { Self.workload.population + Self.workload.creates + 1_000 }
 

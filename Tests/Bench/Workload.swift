@@ -36,10 +36,16 @@ public struct Workload: Codable, Sendable {
         self.seed = seed
     }
 
-    /// As many creates as updates as deletes, so that the table stays as large as it is.
-    public static func steady(population: Int, operations: Int, rate: Int) -> Workload {
-        let third = operations / 3
-        return Workload(population: population, creates: third, updates: third, deletes: third, rate: rate)
+    /// As many creates as deletes, so that the table stays as large as it is, and some updates for each.
+    public static func steady(population: Int, operations: Int, rate: Int, updatesPerCreate: Int = 1) -> Workload {
+        let part = operations / (updatesPerCreate + 2)
+        return Workload(
+            population: population,
+            creates: part,
+            updates: operations - 2 * part,
+            deletes: part,
+            rate: rate
+        )
     }
 
     /// All operations.

@@ -1,15 +1,12 @@
 internal import Lab
 
-/// A table that grows to a million flows and then stays as it is.
+/// A table that grows to a million flows.
 ///
-/// Gives `internal` and `external` (bytes of resident memory per flow, of the growth from 100 k flows to 1 M, of the
-/// first router's and the second router's daemon) and `idle` and `idleStandby` (processor time in per cent of a core
-/// while nothing happens).
-struct MillionScenario: Scenario {
-    let name = "1 M flows"
+/// Gives `internal` and `external`: bytes of resident memory per flow, of the growth from 100 k flows to 1 M, of the
+/// first router's and the second router's daemon.
+struct GrowthScenario: Scenario {
+    let name = "growth to 1 M flows"
     let subjects: [Subject] = [.flowsync, .conntrackd]
-    /// Long enough for work that a daemon does every half minute.
-    let idleSeconds: Double
 
     private static let fewCount = 100_000
     private static let manyCount = 1_000_000
@@ -35,15 +32,6 @@ struct MillionScenario: Scenario {
             sample.values[key] = Double(many[index] - few[index]) / added
         }
 
-        let clocks = try processIDs.map { try ProcessClock(processID: $0) }
-        let before = try clocks.map { try $0.nanoseconds() }
-        let start = Clock.seconds
-        Clock.sleep(seconds: idleSeconds)
-        let elapsed = Clock.seconds - start
-        let after = try clocks.map { try $0.nanoseconds() }
-        for (index, key) in ["idle", "idleStandby"].enumerated() {
-            sample.values[key] = Double(after[index] - before[index]) / 1e9 / elapsed * 100
-        }
         try bench.noteCounts(Self.manyCount, &sample)
         return sample
     }
