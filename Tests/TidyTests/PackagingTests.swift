@@ -199,60 +199,75 @@ struct PackagingTests {
         #expect(try run("Config/keepalived/flowsync-notify GROUP gateway NONSENSE").status == 2)
     }
 
-    /// Runs the fifo's reader with a stand-in for `flowsync` that writes down how it is called, and then waits for a line
-    /// in `go`; and with steps that play keepalived by writing to file descriptor 3.
+    /// Runs the fifo's reader with a stand-in for `flowsync` that writes down how it was called, and what it answers;
+    /// and with steps that play keepalived by writing to file descriptor 3.
     ///
-    /// - Returns: the calls.
-    private func readFifo(_ tracked: String, _ steps: String, in folder: Folder) throws -> String {
-        let waiting =
-            "#!/bin/sh\necho \"$*\" >>'\(folder.path)/calls'\nread -r status <'\(folder.path)/go'\nexit $status\n"
-        try folder.write(waiting, to: "flowsync", mode: 0o755)
+    /// - Parameter answer: shell commands that set `status`.
+    /// - Returns: the answers, as in `role primary 0`; the calls are in the file of that name.
+    private func readFifo(_ tracked: String, _ steps: String, answer: String, in folder: Folder) throws -> [Substring] {
+        let command = "#!/bin/sh\ncd '\(folder.path)'\necho \"$*\" >>calls\n\(answer)\necho \"$* $status\" >>answers\n"
+        try folder.write(command + "exit $status\n", to: "flowsync", mode: 0o755)
         try folder.write("#!/bin/sh\nexec cat >/dev/null\n", to: "logger", mode: 0o755)
         let script = """
             set -eu
-            fifo='\(folder.path)/fifo'
+            reader=$PWD/Config/keepalived/flowsync-notify-fifo
+            cd '\(folder.path)'
             await() { until eval "$1"; do sleep 0.01; done; }
-            calls() { test "$(wc -l <'\(folder.path)/calls')" -eq "$1"; }
-            newest() { test "$(cat $fifo.newest)" = "$1"; }
-            finish() { echo "$1" >'\(folder.path)/go'; }
-            touch '\(folder.path)/calls' "$fifo.newest"
-            mkfifo "$fifo" '\(folder.path)/go'
-            "$reader" \(tracked) "$fifo" &
-            exec 3>"$fifo"
+            touch calls answers fifo.newest
+            mkfifo fifo
+            "$reader" \(tracked) "$PWD/fifo" &
+            exec 3>fifo
             \(steps)
             exec 3>&-
             wait $!
             """
         try folder.write(script, to: "keepalived")
-        let result = try run(
-            "reader=\"$PWD/Config/keepalived/flowsync-notify-fifo\" PATH='\(folder.path)':\"$PATH\" "
-                + "timeout 60 sh '\(folder.path)/keepalived'"
-        )
+        let result = try run("PATH='\(folder.path)':\"$PATH\" timeout 60 sh '\(folder.path)/keepalived'")
         #expect(result.status == 0, "\(result.output)")
-        return try folder.read("calls")
+        return try folder.read("answers").split(separator: "\n")
     }
 
-    @Test("The fifo's reader makes one change of role per transition, and of a burst the newest only")
+    @Test("The fifo's reader makes one change of role per transition, and few of a burst, the newest last")
     func fifoBurst() throws {
+        let folder = try Folder()
+        let answers = try readFifo(
+            "GROUP gateway",
+            #"""
+            printf '%s\n' 'GROUP "gateway" BACKUP 0' 'INSTANCE "outside" BACKUP 90' 'GROUP "other" MASTER 0' >&3
+            await 'grep -q . calls'
+            for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+                printf '%s\n' 'INSTANCE "gateway" FAULT 90' 'GROUP "gateway" MASTER 0' 'GROUP "gateway" FAULT 0'
+            done >burst
+            printf '%s\n' 'GROUP "gateway" MASTER 0' 'GROUP "gateway" MASTER 0' >>burst
+            cat burst >&3
+            await 'test "$(cat fifo.newest)" = "42 MASTER"'
+            touch done
+            """#,
+            answer: "until [ -e done ]; do sleep 0.01; done; status=1",
+            in: folder
+        )
+        let calls = try folder.read("calls").split(separator: "\n")
+        #expect(calls.first == "role backup" && calls.last == "role primary")
+        #expect(2...10 ~= calls.count && answers.count == calls.count, "\(calls) \(answers)")
+        #expect(!zip(calls, calls.dropFirst()).contains { $0 == $1 }, "two for one transition: \(calls)")
+    }
+
+    @Test("The fifo's reader does not let a new transition wait for the end of the last one")
+    func fifoOvertaking() throws {
         let folder = try Folder()
         let calls = try readFifo(
             "GROUP gateway",
             #"""
-            printf '%s\n' 'GROUP "gateway" BACKUP 0' 'INSTANCE "outside" BACKUP 90' 'GROUP "other" MASTER 0' >&3
-            await 'calls 1'
-            printf '%s\n' 'INSTANCE "gateway" FAULT 90' 'GROUP "gateway" MASTER 0' 'GROUP "gateway" FAULT 0' >&3
-            printf '%s\n' 'GROUP "gateway" BACKUP 0' 'GROUP "gateway" MASTER 0' 'GROUP "gateway" MASTER 0' >&3
-            await 'newest "5 MASTER"'
-            finish 0
-            await 'calls 2'
-            finish 1
-            echo 'GROUP "gateway" STOP 0' >&3
-            await 'calls 3'
-            finish 0
+            echo 'GROUP "gateway" BACKUP 0' >&3
+            await 'grep -q backup calls'
+            echo 'GROUP "gateway" MASTER 0' >&3
+            await 'grep -q primary answers'
+            touch done
             """#,
+            answer: "[ $2 = primary ] || until [ -e done ]; do sleep 0.01; done; status=0",
             in: folder
         )
-        #expect(calls == "role backup\nrole primary\nrole backup\n")
+        #expect(calls == ["role primary 0", "role backup 0"])
     }
 
     @Test("The fifo's reader knows instances, names with spaces, and what is no transition")
@@ -262,16 +277,14 @@ struct PackagingTests {
             "INSTANCE 'wan of r1'",
             #"""
             printf '%s\n' 'GROUP "wan of r1" BACKUP 0' 'INSTANCE "wan of r1" MASTER 150' >&3
-            await 'calls 1'
-            finish 0
+            await 'grep -q primary answers'
             printf '%s\n' 'INSTANCE "wan of r1" MASTER_PRIORITY 90' 'INSTANCE "wan of r1" MASTER_RX_LOWER_PRI 90' >&3
             printf '%s\n' 'INSTANCE "wan" BACKUP 90' '' 'INSTANCE' 'INSTANCE "wan of r1" DELETED 0' >&3
-            await 'calls 2'
-            finish 0
             """#,
+            answer: "status=0",
             in: folder
         )
-        #expect(calls == "role primary\nrole fault\n")
+        #expect(calls == ["role primary 0", "role fault 0"])
         #expect(try run("Config/keepalived/flowsync-notify-fifo gateway /tmp/fifo").status == 2)
     }
 
@@ -282,21 +295,14 @@ struct PackagingTests {
             "GROUP gateway",
             #"""
             echo 'GROUP "gateway" MASTER 0' >&3
-            await 'calls 1'
-            finish 3
-            await 'calls 2'
+            await 'grep -q ready answers'
             echo 'GROUP "gateway" BACKUP 0' >&3
-            await 'newest "2 BACKUP"'
-            finish 3
-            await 'calls 3'
-            finish 3
-            await 'calls 4'
-            finish 1
-            await 'calls 5'
-            finish 0
+            await 'grep -q backup answers'
+            touch daemon
             """#,
+            answer: "status=3; if [ -e daemon ]; then status=0; fi",
             in: folder
         )
-        #expect(calls == "role primary\nready\nrole backup\nready\nrole backup\n")
+        #expect(calls.filter { $0.hasPrefix("role") } == ["role primary 3", "role backup 3", "role backup 0"])
     }
 }
