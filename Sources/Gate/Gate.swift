@@ -35,8 +35,8 @@ public struct GateCount: Equatable, Sendable {
 ///
 /// A closed gate asks for flows, so the kernel tracks connections from then on, if it did not before.
 ///
-/// All calls block until the kernel has done its work, which takes well below a millisecond unless another program is
-/// changing a large ruleset.
+/// All calls block until the kernel has done its work: well below a millisecond with a hundred addresses, some tens of
+/// milliseconds with ten thousand, and longer only while another program is changing a large ruleset.
 public struct Gate: ~Copyable, Sendable {
     /// The most times that a change is asked for again after its answers were lost.
     private static let attemptCountMax = 3

@@ -123,10 +123,9 @@ extension GateBatch {
     /// Appends the elements of the sets of addresses.
     mutating func appendAddresses(_ addresses: [HostAddress]) {
         for (family, set) in [(AddressFamily.ipv4, GateTable.ipv4Set), (.ipv6, GateTable.ipv6Set)] {
-            let unique = Set(addresses.filter { $0.family == family }.map(\.address))
-            let keys = unique.map { address in (0..<family.addressByteCount).map { address.byte(at: $0) }
-            }
-            appendElements(keys.sorted { $0.lexicographicallyPrecedes($1) }, to: set)
+            let unique = Set(addresses.filter { $0.family == family })
+            let keys = unique.map { host in (0..<family.addressByteCount).map { host.address.byte(at: $0) } }
+            appendElements(keys, to: set)
         }
     }
 }
