@@ -20,7 +20,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
 BUILD_PACKAGES := libnetfilter-conntrack-dev libmnl-dev libnfnetlink-dev pkg-config
 LAB_PACKAGES   := iproute2 nftables conntrack tcpdump keepalived procps iputils-ping systemd \
-                  resource-agents pacemaker-cli-utils libxml2-utils shellcheck
+                  resource-agents libxml2-utils shellcheck
 
 PACKAGE := --scratch-path $(SCRATCH)
 SOURCES := Sources Tests Package.swift

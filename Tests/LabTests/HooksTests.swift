@@ -12,10 +12,10 @@ extension LabTests {
             let lab = try Lab()
             defer { lab.close() }
             let router = try HookedRouter(.r1, lab)
+            let parameters = router.agentParameters.flatMap { ["-o", "\($0.key)=\($0.value)"] }
             let result = try lab.run(
                 on: .r1,
-                ["ocf-tester", "-n", "flowsync"]
-                    + router.agentParameters.flatMap { ["-o", "\($0.key)=\($0.value)"] } + [router.agent],
+                ["env"] + router.pacemaker + ["ocf-tester", "-n", "flowsync"] + parameters + [router.agent],
                 timeoutSeconds: 120
             )
             #expect(result.exit == 0, "\(result.summary)")
@@ -265,12 +265,14 @@ private final class HookedRouter {
     var agent: String { "\(folder)/agent" }
     var agentParameters: [String: String] { ["config": configuration, "socket": socket] }
     var log: String { "\(folder)/agent.log" }
+    /// Where the agent finds the stand-in for Pacemaker's tool, and how new Pacemaker is.
+    var pacemaker: [String] { ["HA_SBIN_DIR=\(folder)/sbin", "OCF_RESKEY_crm_feature_set=3.16.0"] }
 
     /// Runs the agent as Pacemaker does and returns its exit status.
     func act(_ action: String) throws -> Int32 {
         let variables =
-            ["OCF_ROOT=/usr/lib/ocf", "OCF_RESOURCE_INSTANCE=flowsync", "OCF_RESKEY_crm_feature_set=3.16.0"]
-            + ["HA_SBIN_DIR=\(folder)/sbin"] + agentParameters.map { "OCF_RESKEY_\($0.key)=\($0.value)" }
+            ["OCF_ROOT=/usr/lib/ocf", "OCF_RESOURCE_INSTANCE=flowsync"] + pacemaker
+            + agentParameters.map { "OCF_RESKEY_\($0.key)=\($0.value)" }
         let result = try lab.run(on: router, ["env"] + variables + [agent, action])
         try writeTextFile(log, "\(action): \(result.summary)\n")
         return result.exit
