@@ -32,7 +32,7 @@ extension SectionReader {
             if !name.isInterfaceName {
                 problem(line: line, "\(key): \"\(name.printable)\" \(String.interfaceNameRule)")
             } else if name.contains("*") {
-                // The kernel would allow the name, but whoever writes it means a pattern, and the gate would stand open.
+                // The kernel would allow the name, but whoever writes it means a pattern; the gate would stand open.
                 problem(line: line, "\(key): \"\(name.printable)\" is a pattern: name each interface")
             } else if let earlier = lines[name] {
                 let place = earlier == line ? "" : ", first on line \(earlier)"
