@@ -33,7 +33,14 @@ struct KernelWriterThreadTests {
             let start = MonotonicClock.nanoseconds()
             report.dumped = try KernelWriterTests.dump()
             report.dumpNanoseconds = MonotonicClock.nanoseconds() - start
-            for kind in [WriteJob.Kind.create, .delete, .delete] {
+            // An entry that is as its record says gets no update, and makes no event.
+            let changed = flows.map { flow in
+                var changed = flow
+                changed.mark += 1
+                return changed
+            }
+            report.outcomes.append(try Self.perform(.create, changed, writer, wakeup))
+            for kind in [WriteJob.Kind.delete, .delete] {
                 report.outcomes.append(try Self.perform(kind, flows, writer, wakeup))
             }
             let portID = writer.portID

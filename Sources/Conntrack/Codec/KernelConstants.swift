@@ -69,12 +69,9 @@ enum ProtocolInfoAttribute {
 /// `CTA_NAT_*` and `CTA_PROTONAT_*`: the address and port that a flow is translated to.
 enum NATAttribute {
     static var ipv4Min: UInt16 { UInt16(CTA_NAT_V4_MINIP.rawValue) }
-    static var ipv4Max: UInt16 { UInt16(CTA_NAT_V4_MAXIP.rawValue) }
     static var ipv6Min: UInt16 { UInt16(CTA_NAT_V6_MINIP.rawValue) }
-    static var ipv6Max: UInt16 { UInt16(CTA_NAT_V6_MAXIP.rawValue) }
     static var protocolRange: UInt16 { UInt16(CTA_NAT_PROTO.rawValue) }
     static var portMin: UInt16 { UInt16(CTA_PROTONAT_PORT_MIN.rawValue) }
-    static var portMax: UInt16 { UInt16(CTA_PROTONAT_PORT_MAX.rawValue) }
 }
 
 /// `CTA_HELP_*`, `CTA_SEQADJ_*` and `CTA_SYNPROXY_*`.

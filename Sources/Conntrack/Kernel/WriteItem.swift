@@ -4,10 +4,13 @@ internal import Glibc
 /// One flow on its way into the kernel's table or out of it, and the rules for what follows an answer.
 ///
 /// ```
+/// look up ──nothing there──▶ create          (where the flows before were there already)
+///    │ ▼ as after "get"
+///
 /// create ──ok──▶ created; replaced, if others gave way
 ///    │ EEXIST
 ///    ▼
-///   get ──same flow──▶ update ──ok──▶ updated      (kept, if the entry is further on)
+///   get ──same flow──▶ update ──ok──▶ updated    (kept, if the entry is further on; no need, if nothing would change)
 ///    │ another translation, or none: who holds the translated tuple?
 ///    ▼
 /// get by reply ──an entry is worth more──▶ kept
@@ -20,7 +23,8 @@ struct WriteItem: BitwiseCopyable {
     private static let requestCountMax = 16
 
     /// What is asked next.
-    enum Step {
+    enum Step: BitwiseCopyable {
+        case lookUp
         case create
         case get
         case getByReply
@@ -44,23 +48,28 @@ struct WriteItem: BitwiseCopyable {
 
     /// A flow at its first request.
     ///
-    /// - Parameter isProbe: whether a create only looks up what it would meet, and is counted as what would come of it.
-    init(index: Int, offset: Int, kind: WriteJob.Kind, isProbe: Bool) {
+    /// - Parameters:
+    ///   - looksFirst: whether a create begins with a lookup.
+    ///   - isProbe: whether a create only looks up what it would meet, and is counted as what would come of it.
+    init(index: Int, offset: Int, kind: WriteJob.Kind, looksFirst: Bool, isProbe: Bool) {
         self.index = index
         self.offset = offset
         self.isProbe = isProbe
         step =
             switch kind {
-            case .create: isProbe ? .get : .create
+            case .create: isProbe ? .get : looksFirst ? .lookUp : .create
             case .delete: .delete
             }
     }
+
+    /// Whether nothing has been omitted, nor anything been in the way.
+    var isPlain: Bool { omissions.isEmpty && !isReplacing }
 
     /// The request to send.
     var request: RequestEncoder.Request {
         switch step {
         case .create: .create
-        case .get: .get
+        case .get, .lookUp: .get
         case .getByReply: .getByReply
         case .update: .update
         case .delete, .deleteHolder: .delete
@@ -72,6 +81,7 @@ struct WriteItem: BitwiseCopyable {
     /// - Parameter holders: the entries that the flow has won against and that are still in its way.
     func following(
         _ answer: WriteSession.Answer,
+        _ entries: [WriteSession.Entry],
         to record: FlowRecordView,
         holders: inout [WriteSession.Entry],
         _ outcome: inout WriteOutcome
@@ -80,12 +90,16 @@ struct WriteItem: BitwiseCopyable {
         switch (step, answer) {
         case (.create, .failure(let number)): next = afterCreate(number, record, &outcome)
         case (.create, _): next = created(record, &outcome)
-        case (.get, .entry(let entry)): next = compared(with: entry, record.flow, &holders, &outcome)
+        case (.get, .entry(let place)), (.lookUp, .entry(let place)):
+            next = compared(with: entries[place], record.flow, &holders, &outcome)
+        case (.lookUp, .failure(ENOENT)): next = retrying(.create)
         case (.get, .failure(ENOENT)): next = retrying(.getByReply)
-        case (.getByReply, .entry(let entry)): next = compared(withHolder: entry, record.flow, &holders, &outcome)
+        case (.getByReply, .entry(let place)):
+            next = compared(withHolder: entries[place], record.flow, &holders, &outcome)
         case (.getByReply, .failure(ENOENT)): next = afterSearch(holders, &outcome)
-        case (.get, .failure(let number)), (.getByReply, .failure(let number)): next = failed(number, &outcome)
-        case (.get, _), (.getByReply, _): next = retrying(step)
+        case (.get, .failure(let number)), (.lookUp, .failure(let number)), (.getByReply, .failure(let number)):
+            next = failed(number, &outcome)
+        case (.get, _), (.lookUp, _), (.getByReply, _): next = retrying(step)
         case (.update, .failure(let number)): next = afterUpdate(number, record, &outcome)
         case (.update, _):
             outcome.updated += 1
@@ -180,6 +194,10 @@ struct WriteItem: BitwiseCopyable {
             outcome.kept += 1
             return nil
         }
+        guard !entry.flow.isUpToDate(with: flow) else {
+            outcome.updated += 1
+            return nil
+        }
         return retrying(.update)
     }
 
@@ -248,7 +266,7 @@ struct WriteItem: BitwiseCopyable {
         let stage: WriteOutcome.Stage =
             switch step {
             case .create: .create
-            case .get, .getByReply: .get
+            case .get, .lookUp, .getByReply: .get
             case .update: .update
             case .delete, .deleteHolder: .delete
             }
@@ -258,6 +276,31 @@ struct WriteItem: BitwiseCopyable {
 }
 
 extension Flow {
+    /// Whether an update of an entry of this flow by `record` would change nothing, but perhaps shorten its timeout.
+    fileprivate func isUpToDate(with record: Flow) -> Bool {
+        let wanted = record.attributes
+        guard wanted.isSubset(of: Self.comparable), attributes.contains(.timeout),
+            timeoutSeconds &+ ClashRule.timeoutSecondsTolerance >= record.timeoutSeconds,
+            record.status.subtracting(.ownedByKernel).isSubset(of: status),
+            !wanted.contains(.mark) || mark == record.mark
+        else { return false }
+        guard original.protocolNumber == IPProtocol.tcp else { return !wanted.contains(.protocolState) }
+        let flags = TCPFlag.portable | TCPFlag.beLiberal
+        return wanted.isSuperset(of: [.protocolState, .tcpFlags, .tcpWindowScale])
+            && protocolState == record.protocolState
+            && tcp.flagsOriginal & flags == record.tcp.flagsOriginal & TCPFlag.portable | TCPFlag.beLiberal
+            && tcp.flagsReply & flags == record.tcp.flagsReply & TCPFlag.portable | TCPFlag.beLiberal
+            && tcp.windowScaleOriginal == record.tcp.windowScaleOriginal
+            && tcp.windowScaleReply == record.tcp.windowScaleReply
+    }
+
+    /// What is compared; a record with anything else is written rather than compared.
+    ///
+    /// Helper and master cannot be changed.
+    private static var comparable: Attributes {
+        [.status, .timeout, .mark, .protocolState, .tcpFlags, .tcpWindowScale, .helper, .master]
+    }
+
     /// Whether an entry of this flow is one of `other` too: same tuples in both directions, same zone.
     ///
     /// Kernels from 6.17 on track DCCP by addresses alone, and tell no ports of it.

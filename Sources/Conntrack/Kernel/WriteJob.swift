@@ -60,7 +60,7 @@ public struct WriteOutcome: Sendable {
     public var id: UInt64
     /// New entries.
     public var created = 0
-    /// Entries that existed and were brought up to date.
+    /// Entries that existed and are up to date now.
     public var updated = 0
     /// Flows written in place of entries that they clashed with.
     public var replaced = 0

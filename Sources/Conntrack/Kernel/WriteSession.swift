@@ -15,10 +15,11 @@ struct WriteSession: ~Copyable, Sendable {
     private static let fruitlessRoundCountMax = 3
 
     /// What the kernel said to one request.
-    enum Answer {
+    enum Answer: BitwiseCopyable {
         case unknown
         case success
-        case entry(Entry)
+        /// An entry, by its place in `entries`.
+        case entry(Int)
         case failure(Int32)
     }
 
@@ -34,6 +35,9 @@ struct WriteSession: ~Copyable, Sendable {
     private let receiveBuffer: ReceiveBuffer
     private var sequence: UInt32 = 0
     private var answers: [Answer] = Array(repeating: .unknown, count: batchCountMax)
+    private var entries: [Entry] = []
+    /// Whether flows are looked up before they are created, because those before them were there already.
+    private var looksFirst = false
     /// The entries that a record has won against and that are still in its way, by the record's index.
     private var holders: [Int: [Entry]] = [:]
 
@@ -73,12 +77,15 @@ struct WriteSession: ~Copyable, Sendable {
         while true {
             // What the kernel answered with "again, but differently" goes first, new flows fill up the batch.
             while waiting.count < Self.batchCountMax, index < job.count {
-                waiting.append(WriteItem(index: index, offset: offset, kind: job.kind, isProbe: isProbe))
+                waiting.append(
+                    WriteItem(index: index, offset: offset, kind: job.kind, looksFirst: looksFirst, isProbe: isProbe)
+                )
                 offset += FlowRecordView(records.extracting(offset...)).byteCount
                 index += 1
             }
             if waiting.isEmpty { break }
             exchange(waiting, records)
+            learn(from: waiting)
             retries.removeAll(keepingCapacity: true)
             for position in waiting.indices {
                 let item = waiting[position]
@@ -91,6 +98,21 @@ struct WriteSession: ~Copyable, Sendable {
         return outcome
     }
 
+    /// Decides from a batch how to begin with the next flows.
+    ///
+    /// A create that is refused and a lookup of what is not there are each a request and an answer for nothing: 1.3 µs.
+    private mutating func learn(from items: [WriteItem]) {
+        var (thereCount, absentCount) = (0, 0)
+        for position in items.indices {
+            switch (items[position].step, answers[position]) {
+            case (.create, .failure(EEXIST)), (.lookUp, .entry): thereCount += 1
+            case (.create, .success), (.lookUp, .failure(ENOENT)): absentCount += 1
+            default: break
+            }
+        }
+        if thereCount + absentCount >= Self.batchCountMax / 4 { looksFirst = thereCount > absentCount }
+    }
+
     /// What follows an answer.
     private mutating func follow(
         _ item: WriteItem,
@@ -98,8 +120,12 @@ struct WriteSession: ~Copyable, Sendable {
         _ record: FlowRecordView,
         _ outcome: inout WriteOutcome
     ) -> WriteItem? {
+        if case .create = item.step, case .success = answer, item.isPlain {
+            outcome.created += 1
+            return nil
+        }
         var inTheWay = holders.isEmpty ? [] : holders.removeValue(forKey: item.index) ?? []
-        let next = item.following(answer, to: record, holders: &inTheWay, &outcome)
+        let next = item.following(answer, entries, to: record, holders: &inTheWay, &outcome)
         if next != nil, !inTheWay.isEmpty { holders[item.index] = inTheWay }
         return next
     }
@@ -107,6 +133,7 @@ struct WriteSession: ~Copyable, Sendable {
     /// Sends the requests and fills in `answers`, one for each item.
     private mutating func exchange(_ items: [WriteItem], _ records: RawSpan) {
         for position in items.indices { answers[position] = .unknown }
+        entries.removeAll(keepingCapacity: true)
         var unknownCount = items.count
         var fruitlessRoundCount = 0
         while unknownCount > 0 {
@@ -136,14 +163,27 @@ struct WriteSession: ~Copyable, Sendable {
         sendBuffer.write { output in
             for position in items.indices where answers[position].isUnknown {
                 let item = items[position]
+                let record = FlowRecordView(records.extracting(item.offset...))
+                let (sequence, isLast) = (base &+ UInt32(position), position == last)
+                if item.step != .deleteHolder, item.omissions.isEmpty,
+                    UsualRequests.encode(
+                        item.request,
+                        of: record,
+                        sequence: sequence,
+                        isAcknowledged: isLast,
+                        into: &output
+                    )
+                {
+                    continue
+                }
                 let holder = item.step == .deleteHolder ? holders[item.index]?.last : nil
                 _ = RequestEncoder.encode(
                     item.request,
-                    of: holder?.flow ?? FlowRecordView(records.extracting(item.offset...)).flow,
+                    of: holder?.flow ?? record.flow,
                     omitting: item.omissions,
                     entryID: holder?.id,
-                    sequence: base &+ UInt32(position),
-                    isAcknowledged: position == last,
+                    sequence: sequence,
+                    isAcknowledged: isLast,
                     into: &output
                 )
             }
@@ -171,9 +211,10 @@ struct WriteSession: ~Copyable, Sendable {
     }
 
     private mutating func takeAnswers(byteCount: Int, base: UInt32, count: Int) {
-        // Copied out and in: the span borrows the whole session.
-        var taken = answers
+        // Moved out and in: the span borrows the whole session.
+        var (taken, entries) = (answers, entries)
         answers = []
+        self.entries = []
         var messages = MessageReader(receiveBuffer.bytes(from: 0, to: byteCount))
         while (try? messages.next()) == true {
             let position = Int(messages.sequence &- base)
@@ -186,10 +227,11 @@ struct WriteSession: ~Copyable, Sendable {
                     taken[position] = .success
                 }
             } else if let event = try? ConntrackEvent(decoding: messages.message) {
-                taken[position] = .entry(Entry(flow: event.flow, id: FlowDecoder.entryID(of: messages.message)))
+                taken[position] = .entry(entries.count)
+                entries.append(Entry(flow: event.flow, id: FlowDecoder.entryID(of: messages.message)))
             }
         }
-        answers = taken
+        (answers, self.entries) = (taken, entries)
     }
 }
 
