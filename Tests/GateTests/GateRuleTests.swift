@@ -70,6 +70,24 @@ struct GateRuleTests {
         #expect(try gate.count()?.packets == 6)
     }
 
+    @Test(
+        "An answer to a translated flow, addressed to the floating address, passes once that is known",
+        arguments: families
+    )
+    func translated(_ addresses: GateNetwork.Addresses) throws {
+        let network = try GateNetwork()
+        let gate = try network.makeClosedGate()
+        // From behind the router to port 4001 of the client, which sees it come from the floating address' port 4000.
+        let answer = Probe.udp(to: addresses.floating, sourcePort: 4_001)
+        #expect(try network.passedCount(of: answer) == 0)
+        try network.inRouter(
+            "conntrack -I -p udp -s \(addresses.forwarded) -d \(addresses.client) --sport 5000 --dport 4001 -t 100 "
+                + "-r \(addresses.client) -q \(addresses.floating) --reply-port-src 4001 --reply-port-dst 4000"
+        )
+        #expect(try network.passedCount(of: answer) == 3)
+        #expect(try gate.count()?.packets == 3)
+    }
+
     @Test("An error about a flow that nobody knows is dropped", arguments: families)
     func unrelated(_ addresses: GateNetwork.Addresses) throws {
         let network = try GateNetwork()
