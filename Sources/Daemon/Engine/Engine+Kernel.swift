@@ -213,8 +213,12 @@ extension Engine {
     /// would leave a difference for ever.
     func startAuditIfDue(_ now: Instant) {
         guard !reconciliation.isReading, reconciliation.dueAt == nil, isReady else { return }
-        let pause = max(Reconciliation.auditMillisecondsMin, reconciliation.lastMilliseconds * Reconciliation.auditPauseFactor)
-        guard reconciliation.finishedAt.advanced(byMilliseconds: pause) < now else { return }
+        let pause = max(
+            Reconciliation.auditMillisecondsMin,
+            reconciliation.lastMilliseconds * Reconciliation.auditPauseFactor
+        )
+        let due = reconciliation.finishedAt.advanced(byMilliseconds: max(pause, Reconciliation.auditMillisecondsMin))
+        guard due < now else { return }
         startDump(.audit)
     }
 
