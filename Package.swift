@@ -79,7 +79,7 @@ let package = Package(
         ),
         .executableTarget(
             name: "flowsync",
-            dependencies: ["Control", "SystemIO", "Configuration", "Link", argumentParser],
+            dependencies: ["Control", "SystemIO", "Flow", "Conntrack", "Configuration", "Link", argumentParser],
             swiftSettings: product
         ),
 

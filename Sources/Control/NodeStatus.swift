@@ -46,6 +46,8 @@ public struct PeerStatus: Codable, Sendable, Equatable {
     public var inFlightMessageCount: Int
     /// The peer's flows in our external cache.
     public var externalFlowCount: Int
+    /// The sum of their digests, 16 hexadecimal digits.
+    public var externalDigest: String
     /// Time since our copy of its flows was last compared with its digest and found equal; nil if it never was.
     public var verifiedMilliseconds: UInt64?
     /// Its flows that are known to differ in our copy, at least.
@@ -71,6 +73,7 @@ public struct PeerStatus: Codable, Sendable, Equatable {
         acknowledgedSequence = 0
         inFlightMessageCount = 0
         externalFlowCount = 0
+        externalDigest = ""
         differingFlowCount = 0
         repairCount = 0
         mismatchedSettings = []

@@ -11,8 +11,8 @@ struct FlowSyncCommand: ParsableCommand {
         discussion: "Exit status: 0 done, 1 failed, 2 wrong usage, 3 no daemon answers.",
         version: "flowsync \(Version.text)",
         subcommands: [
-            Status.self, Stats.self, Dump.self, RoleCommand.self, Ready.self, Commit.self, Flush.self, Resync.self,
-            Push.self, Config.self, Keygen.self, Debug.self,
+            Status.self, Stats.self, Dump.self, RoleCommand.self, Ready.self, Rehearse.self, Commit.self, Flush.self,
+            Resync.self, Push.self, Config.self, Keygen.self, Debug.self,
         ]
     )
 

@@ -27,7 +27,7 @@ struct ModuleTests {
             "Configuration", "Control", "FoundationEssentials", "Logging", "FlyingFox", "FlyingSocks",
         ] + system,
         "flowsyncd": ["Daemon", "Configuration", "Control", "ArgumentParser"] + system,
-        "flowsync": ["Control", "SystemIO", "Configuration", "Link", "ArgumentParser"] + system,
+        "flowsync": ["Control", "SystemIO", "Flow", "Conntrack", "Configuration", "Link", "ArgumentParser"] + system,
     ]
 
     /// Files that may hold `unsafe`: C, raw memory and what hands out spans of it.

@@ -8,6 +8,16 @@ public struct Clash: Sendable {
         case sameOriginal
         /// The same translated tuple: another flow's entry holds one of the record's tuples as one of its own.
         case sameTranslation
+
+        /// A clash of this kind and its outcome, in words: "same original tuple, the peer's flow kept".
+        public func text(isOursKept: Bool) -> String {
+            let what =
+                switch self {
+                case .sameOriginal: "same original tuple"
+                case .sameTranslation: "same translated tuple"
+                }
+            return "\(what), \(isOursKept ? "the peer's flow" : "the kernel's entry") kept"
+        }
     }
 
     /// What both flows claim.

@@ -35,6 +35,13 @@ public struct FlowPrinter: ~Copyable {
         output.append(UInt8(ascii: "\n"))
     }
 
+    /// A flow as one line, without a line feed.
+    public func line(_ flow: Flow) -> String {
+        var bytes: [UInt8] = []
+        append(flow, activeSeconds: nil, to: &bytes)
+        return String(decoding: bytes.dropLast(), as: UTF8.self)
+    }
+
     /// Fills `line` from the message and returns the length of the text.
     private func print(messageByteCount: Int) -> Int {
         // A new object each time: the library keeps attributes of the message before in a reused one.

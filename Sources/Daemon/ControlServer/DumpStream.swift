@@ -8,12 +8,15 @@ enum DumpFormat: String, Sendable, CaseIterable {
     case text
     /// One JSON object per line.
     case json
+    /// Packed records back to back, with the seconds left.
+    case records
 
     /// The response's media type.
     var contentType: String {
         switch self {
         case .text: "text/plain; charset=utf-8"
         case .json: "application/x-ndjson"
+        case .records: "application/octet-stream"
         }
     }
 }

@@ -2,7 +2,7 @@ import Conntrack
 import Control
 import Flow
 
-/// Turns chunks of packed records into the lines of a dump.
+/// Turns chunks of packed records into the bytes of a dump.
 final class DumpWriter {
     private let format: DumpFormat
     private let printer = FlowPrinter()
@@ -12,10 +12,11 @@ final class DumpWriter {
         self.format = format
     }
 
-    /// The lines of a chunk's records.
+    /// A chunk's records in the dump's form.
     ///
     /// - Throws: `DumpStream.Interruption`, if the chunk is not whole records, each with its age (an engine defect).
     func text(of chunk: DumpChunk) throws(DumpStream.Interruption) -> [UInt8] {
+        if format == .records { return chunk.records }
         var output: [UInt8] = []
         output.reserveCapacity(chunk.activeSeconds.count * 200)
         var offset = 0
@@ -40,6 +41,8 @@ final class DumpWriter {
             FlowJSON.append(flow, activeSeconds: activeSeconds, to: &output)
         case .text:
             printer.append(flow, activeSeconds: activeSeconds, to: &output)
+        case .records:
+            break
         }
     }
 }

@@ -12,7 +12,7 @@ extension Engine {
         for kind in Clash.Kind.allCases {
             for isOursKept in [true, false] {
                 let count = outcome.clashCounts[kind, isOursKept: isOursKept]
-                if count > 0 { kernel.clashes[Self.text(kind, isOursKept: isOursKept), default: 0] += UInt64(count) }
+                if count > 0 { kernel.clashes[kind.text(isOursKept: isOursKept), default: 0] += UInt64(count) }
             }
         }
     }
@@ -28,29 +28,10 @@ extension Engine {
         for clash in outcome.clashes.prefix(max(0, Self.loggedClashCountMax - alreadyLogged)) {
             logger.warning(
                 """
-                clash: \(Self.text(clash.kind, isOursKept: clash.isOursKept)): \
+                clash: \(clash.kind.text(isOursKept: clash.isOursKept)): \
                 kept \(flowPrinter.line(clash.kept)); removed \(flowPrinter.line(clash.removed))
                 """
             )
         }
-    }
-
-    /// "same original tuple, the peer's flow kept".
-    private static func text(_ kind: Clash.Kind, isOursKept: Bool) -> String {
-        let what =
-            switch kind {
-            case .sameOriginal: "same original tuple"
-            case .sameTranslation: "same translated tuple"
-            }
-        return "\(what), \(isOursKept ? "the peer's flow" : "the kernel's entry") kept"
-    }
-}
-
-extension FlowPrinter {
-    /// A flow with both tuples, in the words of `conntrack -L`.
-    fileprivate func line(_ flow: Flow) -> String {
-        var bytes: [UInt8] = []
-        append(flow, activeSeconds: nil, to: &bytes)
-        return String(decoding: bytes.dropLast(), as: UTF8.self)
     }
 }

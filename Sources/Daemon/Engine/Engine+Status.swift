@@ -172,7 +172,9 @@ extension Engine {
             status.sentSequence = core.node.sentSequence
             status.acknowledgedSequence = peer.acknowledgedSequence
             status.inFlightMessageCount = core.node.inFlightCount
-            status.externalFlowCount = core.externalCache.table.total(owner: UInt16(index)).flowCount
+            let total = core.externalCache.table.total(owner: UInt16(index))
+            status.externalFlowCount = total.flowCount
+            status.externalDigest = Self.hexadecimal(total.digest)
             status.verifiedMilliseconds = peer.verifiedAt.map { now.milliseconds(since: $0) }
             status.differingFlowCount = peer.differingFlowCount
             status.peerDifferingFlowCount = peer.peerDifferingFlowCount.flatMap { $0 < UInt32.max ? $0 : nil }
