@@ -45,8 +45,10 @@ public final class Bench {
             if let floor = figure.floorScenario { need(floor, [.floor]) }
             if let baseline = figure.baseline { need(baseline.scenario, [.flowsync]) }
         }
+        let machine = try Machine(runCount: runCount)
+        Interruption.catchSignals()
         let limits = try KernelLimits(entryCountMax: scenarios.map { $0.scenario.entryCountMax }.max() ?? 0)
-        defer { _ = limits }
+        defer { limits.restore() }
         for (scenario, subjects) in scenarios {
             for number in 1...runCount {
                 for subject in scenario.subjects where subjects.contains(subject) && self.subjects.contains(subject) {
@@ -54,7 +56,7 @@ public final class Bench {
                 }
             }
         }
-        return Report(machine: try Machine(runCount: runCount), rows: figures.map { row($0) })
+        return Report(machine: machine, rows: figures.map { row($0) }, samples: allSamples)
     }
 
     private func take(_ scenario: any Scenario, _ subject: Subject, _ number: Int) throws {
@@ -73,6 +75,12 @@ public final class Bench {
             "\(scenario.name): \(subject.rawValue) \(number)/\(runCount) in \((Clock.seconds - start).text(0)) s: "
                 + (values + sample.notes).joined(separator: ", ")
         )
+    }
+
+    private var allSamples: [String: [String: [Sample]]] {
+        samples.mapValues { taken in
+            Dictionary(uniqueKeysWithValues: taken.map { ($0.key.rawValue, $0.value) })
+        }
     }
 
     private func row(_ figure: Figure) -> Report.Row {

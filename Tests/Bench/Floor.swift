@@ -1,6 +1,7 @@
 internal import Conntrack
 internal import Glibc
 internal import Lab
+internal import SystemIO
 
 /// Programs that do the least that can be done.
 public enum Floor: String, CaseIterable, Sendable {
@@ -89,15 +90,20 @@ private final class EventFloor {
 
     /// Takes what is there once per millisecond, as long as `goesOn` says so of the number of events so far.
     func run(_ goesOn: (Int) -> Bool) throws {
+        // Many messages per call, as the daemon does.
+        var batch = MessageBatch()
         var count = 0
         repeat {
             _ = pipe.wait(milliseconds: -1)
-            reception: while true {
-                switch try pipe.receive() {
-                // One event per call: the kernel never puts two into one.
-                case .bytes: count += 1
-                case .nothing: break reception
-                case .overrun: continue
+            var hasMore = true
+            while hasMore {
+                let countMax = MessageBatch.messageCountMax
+                switch try batch.receive(from: pipe.descriptor, countMax: countMax, purpose: "events") {
+                case .overrun: break
+                case .messages(let messageCount):
+                    // One event per message: the kernel never puts two into one.
+                    count += messageCount
+                    hasMore = messageCount == countMax
                 }
             }
             sleepOneMillisecond()
@@ -115,9 +121,8 @@ private final class EventFloor {
         }
         try request.withUnsafeBytes { try pipe.send(UnsafeRawBufferPointer(rebasing: $0[..<byteCount])) }
         while pipe.wait(milliseconds: 10_000) {
-            // NLMSG_DONE comes alone or at the end of the last answer; its type is looked for in the first message only,
-            // and the kernel sends it in a message of its own.
             guard case .bytes = try pipe.receive() else { continue }
+            // NLMSG_DONE, which the kernel's connection table puts into an answer of its own.
             if pipe.buffer.loadUnaligned(fromByteOffset: 4, as: UInt16.self) == 3 { return }
         }
         throw LabError("the kernel's dump does not end")

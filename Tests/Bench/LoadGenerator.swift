@@ -120,7 +120,7 @@ public final class LoadGenerator {
 }
 
 /// Chooses the operations of a workload one after the other.
-private struct Mixer {
+struct Mixer {
     struct Operation {
         var request: RequestEncoder.Request
         var number: Int

@@ -46,6 +46,8 @@ public struct Report: Codable, Sendable {
     public var machine: Machine
     /// In the table's order.
     public var rows: [Row]
+    /// All numbers of all runs, by scenario and subject.
+    public var samples: [String: [String: [Sample]]] = [:]
 }
 
 extension Report.Row {
