@@ -40,7 +40,7 @@ public struct RehearsalSummary: Codable, Sendable, Equatable {
         }
         if let roomCount, createdCount - liveCount > roomCount {
             findings.append(
-                "the kernel's table has room for \(roomCount) more entries, and \(createdCount - liveCount) would come: "
+                "the kernel's table has room for \(roomCount) more entries, \(createdCount - liveCount) would come: "
                     + "raise net.netfilter.nf_conntrack_max"
             )
         }

@@ -206,7 +206,8 @@ public enum StatisticsText {
         \tflows updated:\t\t\t\(wide(counters.updatedCount))
         \tflows deleted:\t\t\t\(wide(counters.deletedCount))
         \tflows already gone:\t\t\(wide(counters.missingCount))
-        \(causes("refused:", counters.refused))\(causes("clashes:", counters.clashes))\(causes("malformed:", counters.malformed))
+        \(causes("refused:", counters.refused))\(causes("clashes:", counters.clashes))\
+        \(causes("malformed:", counters.malformed))
 
         """
     }

@@ -39,8 +39,8 @@ extension ExternalCache {
 
     /// Ends it.
     ///
-    /// - Parameter deletesCopy: whether the kernel's copy is to be deleted; otherwise its flows stay marked as mirrored,
-    ///   and the kernel's are the caller's business from now on.
+    /// - Parameter deletesCopy: whether the kernel's copy is to be deleted; otherwise its flows stay marked as
+    ///   mirrored, and the kernel's are the caller's business from now on.
     public mutating func endMirroring(deletesCopy: Bool) {
         guard isMirrored else { return }
         if deletesCopy {

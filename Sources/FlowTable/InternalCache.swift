@@ -35,8 +35,8 @@ public struct InternalCache: ~Copyable {
 
     /// What is kept beside a flow's record; `sequence` and `flags` belong to the sender that announces the flows.
     ///
-    /// Copied in and out: called from another module, accessors that yield allocate a frame each time (4 allocations per
-    /// event, a tenth of its cost).
+    /// Copied in and out: called from another module, accessors that yield allocate a frame each time (4 allocations
+    /// per event, a tenth of its cost).
     public subscript(slot: Slot) -> SlotHeader {
         get { table[slot] }
         set { table[slot] = newValue }

@@ -1,4 +1,4 @@
-internal import Flow
+public import Flow
 
 /// A batch of flows to put into the kernel's table or to remove from it.
 public struct WriteJob: Sendable {
@@ -27,6 +27,19 @@ public struct WriteJob: Sendable {
         self.kind = kind
         self.records = records
         self.count = count
+    }
+
+    /// Calls `body` with the position of each record and the record.
+    public func forEachRecord(_ body: (Int, FlowRecordView) -> Void) {
+        let span = records.span
+        // Bytes hold any pattern, and every field is checked as it is read.
+        let bytes = unsafe span.bytes
+        var offset = 0
+        for index in 0..<count {
+            let record = FlowRecordView(bytes.extracting(offset...))
+            body(index, record)
+            offset += record.byteCount
+        }
     }
 }
 

@@ -342,12 +342,8 @@ extension Engine {
         let failed = Set(outcome.failures.map(\.index))
         // The kernel's entry stayed: it is another flow, or the same one further on.
         let lost = Set(outcome.clashes.lazy.filter { !$0.isOursKept }.map(\.index))
-        var offset = 0
-        let bytes = unsafe job.records.span.bytes
-        for index in 0..<job.count {
-            let record = FlowRecordView(bytes.extracting(offset..<bytes.byteCount))
-            offset += record.byteCount
-            guard !failed.contains(index) else { continue }
+        job.forEachRecord { index, record in
+            guard !failed.contains(index) else { return }
             action?.committedCount += 1
             if !lost.contains(index) { action?.committed.add(record) }
             if let slot = core.externalCache.table.find(record.identity) { core.externalCache.remove(slot) }

@@ -16,6 +16,8 @@ struct Preload: ~Copyable {
     static let timeoutSecondsMin: UInt32 = 180
     /// With fewer seconds left it is written again.
     static let refreshSecondsLeft: UInt32 = 90
+    /// Places looked at per second for copies that are about to run out: four million before the first of them does.
+    static let refreshedSlotCountMax = 65_536
     /// Jobs handed to the writer ahead.
     static let jobCountMax = 4
 
@@ -86,7 +88,7 @@ extension Engine {
     func refreshPreload(_ now: Instant) {
         core.externalCache.refreshMirrored(
             now: now,
-            slotCountMax: Self.inspectedSlotCountMax,
+            slotCountMax: Preload.refreshedSlotCountMax,
             whenSecondsLeft: Preload.refreshSecondsLeft
         )
     }
@@ -119,12 +121,9 @@ extension Engine {
         guard case .create = job.kind else { return true }
         var refused = Set(outcome.failures.map(\.index))
         refused.formUnion(outcome.clashes.lazy.filter { !$0.isOursKept }.map(\.index))
-        var offset = 0
-        let bytes = unsafe job.records.span.bytes
-        for index in 0..<job.count {
-            let record = FlowRecordView(bytes.extracting(offset..<bytes.byteCount))
-            offset += record.byteCount
-            guard !refused.contains(index) else { continue }
+        let now = now
+        job.forEachRecord { index, record in
+            guard !refused.contains(index) else { return }
             core.externalCache.confirmMirrored(record, timeoutSeconds: record.timeoutSeconds, now: now)
         }
         if let failure = outcome.failures.first {

@@ -34,8 +34,8 @@ final class Engine {
     static let coalescingMilliseconds: UInt64 = 2
     /// Events taken in per turn; more wait for the next turn, so that the link is never starved.
     static let eventCountMaxPerTurn = 8_192
-    /// Places of each cache looked at per second for what has run out or is damaged: a million in a minute, for 0.2 % of
-    /// a core.
+    /// Places of each cache looked at per second for what has run out or is damaged: a million in a minute, for 0.2 %
+    /// of a core.
     static let inspectedSlotCountMax = 16_384
 
     let logger: Logger
