@@ -148,5 +148,6 @@ let package = Package(
         .testTarget(name: "TidyTests", swiftSettings: strict),
         .testTarget(name: "SimulatorTests", dependencies: ["Simulator"], swiftSettings: strict),
         .testTarget(name: "LabTests", dependencies: ["Lab"], swiftSettings: strict),
+        .testTarget(name: "BenchTests", dependencies: ["Bench", "Conntrack"], swiftSettings: strict),
     ]
 )
