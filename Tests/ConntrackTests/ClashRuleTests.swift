@@ -67,6 +67,12 @@ struct ClashRuleTests {
             isOursKept: false
         ),
         Case(
+            description: "a record in a state that does not exist, which no kernel takes",
+            ours: Side(state: 200, timeoutSeconds: 1_000),
+            entry: .tcp(.synSent, isAssured: false, 10),
+            isOursKept: false
+        ),
+        Case(
             description: "assured beats further on",
             ours: .tcp(.synReceived, 300),
             entry: .tcp(.established, isAssured: false, 300),

@@ -16,6 +16,12 @@ enum ClashRule {
 
     /// Whether the record stays and the entry goes.
     static func keepsOurs(_ ours: Flow, over entry: Flow) -> Bool {
+        // No kernel takes it, so nothing may be deleted for it.
+        if ours.original.protocolNumber == IPProtocol.tcp, ours.attributes.contains(.protocolState),
+            TCPState(rawValue: ours.protocolState) == nil
+        {
+            return false
+        }
         let isAssured = ours.status.contains(.assured)
         guard isAssured == entry.status.contains(.assured) else { return isAssured }
         guard ours.original.protocolNumber == entry.original.protocolNumber else { return false }

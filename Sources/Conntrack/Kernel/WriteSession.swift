@@ -32,7 +32,7 @@ struct WriteSession: ~Copyable, Sendable {
 
     private let socket: NetlinkSocket
     private let sendBuffer: SendBuffer
-    private let receiveBuffer: ReceiveBuffer
+    private var batch = MessageBatch()
     private var sequence: UInt32 = 0
     private var answers: [Answer] = Array(repeating: .unknown, count: batchCountMax)
     private var entries: [Entry] = []
@@ -44,7 +44,6 @@ struct WriteSession: ~Copyable, Sendable {
     private init(_ socket: consuming NetlinkSocket) {
         self.socket = socket
         sendBuffer = SendBuffer(byteCount: RequestEncoder.encodedByteCountMax * Self.batchCountMax)
-        receiveBuffer = ReceiveBuffer(byteCount: 65_536)
     }
 
     /// Opens the session in the calling thread's network namespace.
@@ -191,32 +190,37 @@ struct WriteSession: ~Copyable, Sendable {
     }
 
     /// Reads answers until the last request's, or until none is left.
+    ///
+    /// An overrun is told before any message, since the kernel had queued all answers when the send returned.
     private mutating func receiveAnswers(base: UInt32, last: Int, count: Int) throws(SystemError) {
         var hasOverrun = false
         while answers[last].isUnknown {
-            switch try socket.receive(into: receiveBuffer) {
-            case .wouldBlock:
+            let countMax = MessageBatch.messageCountMax
+            switch try batch.receive(from: socket.descriptor, countMax: countMax, purpose: "conntrack writer") {
+            case .messages(0):
                 // The last answer is among the lost ones. All is asked again, except that a kernel that refuses the
                 // sender as such (EPERM) answers the first request only.
                 if case .failure(EPERM) = answers[0] { throw SystemError(call: "sendto", errno: EPERM) }
                 return
             case .overrun:
                 hasOverrun = true
-            case .bytes(let byteCount):
-                takeAnswers(byteCount: byteCount, base: base, count: count)
+            case .messages(let messageCount):
+                takeAnswers(messageCount: messageCount, base: base, count: count)
             }
         }
         if hasOverrun { return }
         for position in 0..<count where answers[position].isUnknown { answers[position] = .success }
     }
 
-    private mutating func takeAnswers(byteCount: Int, base: UInt32, count: Int) {
+    private mutating func takeAnswers(messageCount: Int, base: UInt32, count: Int) {
         // Moved out and in: the span borrows the whole session.
         var (taken, entries) = (answers, entries)
         answers = []
         self.entries = []
-        var messages = MessageReader(receiveBuffer.bytes(from: 0, to: byteCount))
-        while (try? messages.next()) == true {
+        for index in 0..<messageCount {
+            // The kernel puts one answer into each.
+            var messages = MessageReader(batch.message(at: index))
+            guard (try? messages.next()) == true else { continue }
             let position = Int(messages.sequence &- base)
             guard position < count else { continue }
             if messages.type == Netlink.error {
