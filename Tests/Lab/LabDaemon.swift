@@ -149,7 +149,7 @@ extension Lab {
 
     /// Kills everything that runs on a router at once, without a last word, and takes its links down: no power.
     ///
-    /// Its addresses and its kernel's flows stay, where nobody sees them.
+    /// Its addresses and its kernel's flows stay, where nobody sees them; what `/run` would hold is lost.
     public func powerOff(_ router: LabNode) throws(LabError) {
         let text = try runChecked(["ip", "netns", "pids", namespace(router)]).text
         let processes = text.split(separator: "\n").compactMap { Int32($0) }
@@ -159,6 +159,7 @@ extension Lab {
         try cutLinks(of: router)
         daemons[router]?.process.wait(timeoutSeconds: 5)
         daemons[router] = nil
+        try runChecked(["find", directory, "-maxdepth", "1", "-name", "\(router).sock*", "-delete"])
     }
 
     /// Asks a daemon to stop and returns its exit status.

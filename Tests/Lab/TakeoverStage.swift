@@ -74,6 +74,12 @@ public final class TakeoverStage {
         }
     }
 
+    /// Starts a router's daemon again, with the pair's settings.
+    public func startDaemon(on router: LabNode) throws(LabError) {
+        guard case .flowsync(let settings) = replicator else { throw LabError("no flowsyncd here") }
+        try lab.startDaemon(on: router, settings)
+    }
+
     /// Stops everything.
     public func close() { lab.close() }
 
@@ -126,8 +132,19 @@ public final class TakeoverStage {
             }
             Clock.sleep(seconds: 0.2)
         }
-        // The first audit after a change of this size, and the queues of events, are over.
-        Clock.sleep(seconds: 1)
+        if conntrackd == nil { try showWhatTalks(primary) }
+        // What that found out is on its way.
+        Clock.sleep(seconds: 1.5)
+    }
+
+    /// Lets the primary look at its kernel's table twice, as its audits do every half minute: a flow whose timeout was
+    /// refreshed in between talks, and is committed first.
+    private func showWhatTalks(_ primary: LabNode) throws(LabError) {
+        for pause in [0, 4.0] {
+            Clock.sleep(seconds: pause)
+            let result = try lab.flowsync(on: primary, "resync", "kernel")
+            guard result.exit == 0 else { throw LabError("resync kernel: \(result.summary)") }
+        }
     }
 
     /// Begins to count resets and stalls.
