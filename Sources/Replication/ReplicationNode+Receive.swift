@@ -137,7 +137,7 @@ extension ReplicationNode {
             switch MessageKind(rawValue: message.kind) {
             case .upsert where isSequenced:
                 applyUpsert(body, origin, header, now: now, internalCache, &externalCache)
-            case .delete where isSequenced && role == .primary && takeoverNumber > header.takeoverNumber:
+            case .delete where isSequenced && role == .primary && rank > header.rank:
                 // Its kernel tears down what this node has taken over, or is about to.
                 received.refused += 1
             case .delete where isSequenced:
@@ -203,7 +203,7 @@ extension ReplicationNode {
         _ externalCache: inout ExternalCache
     ) {
         // A router that has not noticed its loss must not plant its old flows in the cache of the one that took over.
-        if role == .primary, takeoverNumber > header.takeoverNumber, internalCache.count > 0,
+        if role == .primary, rank > header.rank, internalCache.count > 0,
             let slot = internalCache.table.find(FlowRecordView(record).identity),
             !internalCache.table[slot].flags.contains(.dead)
         {
@@ -232,11 +232,11 @@ extension ReplicationNode {
         }
     }
 
-    /// Whether a sender may change a flow that another peer owns: the higher takeover number wins, and anyone
-    /// outranks a peer that is gone.
+    /// Whether a sender may change a flow that another peer owns: the higher rank wins, and anyone outranks a peer that
+    /// is gone.
     private func outranks(_ header: DatagramHeader, _ index: Int, owner: UInt16) -> Bool {
         guard Int(owner) < peers.count, Int(owner) != index else { return true }
-        return !peers[Int(owner)].isUp || header.takeoverNumber >= peers[Int(owner)].takeoverNumber
+        return !peers[Int(owner)].isUp || header.rank >= peers[Int(owner)].rank
     }
 
     private mutating func receiveAck(_ ack: Ack, _ index: Int, _ internalCache: inout InternalCache) {

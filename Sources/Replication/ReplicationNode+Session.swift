@@ -107,12 +107,12 @@ extension ReplicationNode {
         if isOwner(index) { peers[index].ownedUntil = now }
     }
 
-    /// Whether another peer claims flows under a higher takeover number.
+    /// Whether another peer claims flows under a higher rank.
     func isOutranked(_ index: Int) -> Bool {
-        let number = peers[index].takeoverNumber
+        let rank = peers[index].rank
         // Asked for every flow received: no copies of sessions.
         for other in peers.indices where peers[other].isUp && peers[other].isClaiming {
-            if peers[other].takeoverNumber > number { return true }
+            if peers[other].rank > rank { return true }
         }
         return false
     }
@@ -123,7 +123,7 @@ extension ReplicationNode {
         peers[index].beginRequest(isWhole: isWhole, now: now)
     }
 
-    /// Takes in a takeover number that is perhaps higher than this node's.
+    /// Takes in a takeover number under which a peer perhaps outranks this node.
     ///
     /// Either a peer has taken over, or it had and has stepped back again while this node stayed primary (a split brain
     /// that healed). Then this node claims its flows anew.
@@ -131,7 +131,7 @@ extension ReplicationNode {
         let isNews = peers[index].takeoverNumber != header.takeoverNumber
         peers[index].takeoverNumber = header.takeoverNumber
         highestTakeoverNumber = max(highestTakeoverNumber, header.takeoverNumber)
-        guard role == .primary, header.takeoverNumber > takeoverNumber else { return }
+        guard role == .primary, header.rank > rank else { return }
         if header.flags.contains(.claiming) {
             if isNews {
                 events.append(.outranked(name: peers[index].displayName, takeoverNumber: header.takeoverNumber))

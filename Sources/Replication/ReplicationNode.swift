@@ -218,7 +218,7 @@ public struct ReplicationNode: ~Copyable {
     }
 
     func isOwner(_ index: Int) -> Bool {
-        peers[index].isClaiming && !(role == .primary && takeoverNumber > peers[index].takeoverNumber)
+        peers[index].isClaiming && !(role == .primary && rank > peers[index].rank)
     }
 
     /// Forgets what waits to be sent or acknowledged, because the caller is about to empty the internal cache.

@@ -157,4 +157,39 @@ struct GroupTests {
         for number in 100..<200 { #expect(group.nodes[2].externalMark(of: makeFlow(number)) == 2) }
         #expect(group.nodes[1].internalCache.count == 100)
     }
+
+    @Test("two that took over at once have the same number: a third holds what the higher node id says, and rests")
+    func equalNumbers() throws {
+        let group = VirtualNetwork(seed: 40, nodeCount: 3)
+        group.run(milliseconds: 500)
+        group.link.isCut = [true, true, false]
+        group.link.isDeaf = [true, true, false]
+        for index in [0, 1] {
+            group.setRole(.primary, of: index)
+            group.nodes[index].node.finishTakeover(now: group.now)
+        }
+        group.setRole(.backup, of: 2)
+        for number in 0..<50 {
+            for index in [0, 1] { group.nodes[index].create(makeFlow(number, mark: UInt32(index + 1)), now: group.now) }
+        }
+        group.run(milliseconds: 3_000)
+        group.link.isCut = [false, false, false]
+        group.link.isDeaf = [false, false, false]
+        group.run(milliseconds: 8_000)
+        #expect(group.nodes[0].node.takeoverNumber == group.nodes[1].node.takeoverNumber)
+        let ids = [0, 1].map { group.nodes[$0].node.nodeID }
+        let winner: UInt32 = ids[0] > ids[1] ? 1 : 2
+        func marks() -> Set<UInt32> {
+            Set(
+                (0..<50).map { number in
+                    group.nodes[2].externalCache.table.find(makeFlow(number).identity)
+                        .map { group.nodes[2].externalCache.table.flow(at: $0).mark } ?? 0
+                }
+            )
+        }
+        #expect(marks() == [winner])
+        let repaired = group.nodes[2].node.received.repairedFlows
+        group.run(milliseconds: 5_000) { _ in #expect(marks() == [winner]) }
+        #expect(group.nodes[2].node.received.repairedFlows == repaired, "the copies are not fought over")
+    }
 }
