@@ -59,6 +59,30 @@ extension DaemonPair {
     }
 }
 
+/// What of the daemon's JSON is looked at: little, so that daemons of other versions can be measured as well.
+private enum Answer {
+    struct Statistics: Decodable {
+        struct Cache: Decodable {
+            var activeFlowCount: Int
+            var createdCount: Int
+        }
+        struct Kernel: Decodable {
+            var auditCount: Int
+        }
+        var internalCache: Cache
+        var externalCache: Cache
+        var kernel: Kernel
+    }
+
+    struct Status: Decodable {
+        struct Peer: Decodable {
+            var isUp: Bool
+            var isSynchronised: Bool
+        }
+        var peers: [Peer]
+    }
+}
+
 /// Two `flowsyncd`: sealed, multicast, reliable.
 final class FlowSyncPair: DaemonPair {
     let lab: Lab
@@ -94,17 +118,17 @@ final class FlowSyncPair: DaemonPair {
     }
 
     func counts(_ router: LabNode) throws(LabError) -> CacheCounts {
-        let statistics: Statistics = try decode(router, "/v1/stats")
+        let statistics: Answer.Statistics = try decode(router, "/v1/stats")
         return CacheCounts(
-            internalCount: Int(statistics.internalCache.activeFlowCount),
-            externalCount: Int(statistics.externalCache.activeFlowCount),
-            externalCreatedCount: Int(statistics.externalCache.createdCount)
+            internalCount: statistics.internalCache.activeFlowCount,
+            externalCount: statistics.externalCache.activeFlowCount,
+            externalCreatedCount: statistics.externalCache.createdCount
         )
     }
 
     func auditCount() throws(LabError) -> Int? {
-        let statistics: Statistics = try decode(.r1, "/v1/stats")
-        return Int(statistics.kernel.auditCount)
+        let statistics: Answer.Statistics = try decode(.r1, "/v1/stats")
+        return statistics.kernel.auditCount
     }
 
     func commitCommand(_ router: LabNode) throws(LabError) -> [String] {
@@ -117,8 +141,8 @@ final class FlowSyncPair: DaemonPair {
 
     func isSynchronised() throws(LabError) -> Bool {
         for router in lab.runningRouters {
-            let status: NodeStatus = try decode(router, "/v1/status")
-            if !status.isSynchronised { return false }
+            let status: Answer.Status = try decode(router, "/v1/status")
+            guard !status.peers.isEmpty, status.peers.allSatisfy({ $0.isUp && $0.isSynchronised }) else { return false }
         }
         return true
     }
