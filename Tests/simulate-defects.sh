@@ -81,7 +81,7 @@ try "the digest forgets a patched flow" FlowTable/FlowTable.swift \
 try "equal numbers of flows count as equal flows" Replication/ReplicationNode+Repair.swift \
     's/if digest == body\.littleEndian\(at: 8, as: UInt64\.self\) \{/if flowCount == announcedFlowCount {_ = digest/'
 try "a digest is compared while datagrams are missing" Replication/ReplicationNode+Repair.swift \
-    's/peer\.window\.cumulative == \(isSequenced \? header\.sequence - 1 : header\.sequence\)/isSequenced || header.sequence > 0/; s/!peer\.window\.hasGap/peer.isUp/'
+    's/guard peers\[index\]\.window\.cumulative == cumulative, !peers\[index\]\.window\.hasGap/guard cumulative > 0/'
 try "an epoch is believed without proof" Replication/ReplicationNode+Session.swift \
     's/guard isProven else/guard isProven || header.epoch > 0 else/'
 try "an echo of any challenge is good enough" Replication/Candidates.swift \
