@@ -68,8 +68,8 @@ public struct ReplicationNode: ~Copyable {
     /// While nothing is missing: acknowledging each datagram by itself cost both sides a third of their time at 10,000
     /// events a second.
     ///
-    /// The log holds what 600 MB/s put into it meanwhile.
-    static let ackDelayMilliseconds: UInt64 = 5
+    /// The log holds what 300 MB/s put into it meanwhile.
+    static let ackDelayMilliseconds: UInt64 = 10
     static let sweepSlotCountMax = 16_384
 
     var settings: NodeSettings
