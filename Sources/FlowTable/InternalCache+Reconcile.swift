@@ -55,8 +55,12 @@ extension InternalCache {
     private mutating func noteTalking(_ slot: Slot, _ shown: Flow, now: Instant) -> Bool {
         // An offloaded flow shows no timeout: what is known of it stays.
         guard shown.attributes.contains(.timeout) else { return false }
-        let runDown = table[slot].deadline.advanced(byMilliseconds: Self.timeoutSlackMilliseconds)
-        let isTalking = now.advanced(bySeconds: shown.timeoutSeconds) > runDown
+        let known = table[slot].deadline
+        let end = now.advanced(bySeconds: shown.timeoutSeconds)
+        let slack = Self.timeoutSlackMilliseconds
+        // One that has fallen faster than time passes is a sign as well: the kernel gives a connection five minutes
+        // while data is unacknowledged, and at any moment that is so for some of those that talk.
+        let isTalking = end > known.advanced(byMilliseconds: slack) || known > end.advanced(byMilliseconds: slack)
         guard isTalking != table.record(at: slot).isTalking else { return false }
         table.setTalking(isTalking, at: slot)
         return true

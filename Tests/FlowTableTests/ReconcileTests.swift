@@ -290,6 +290,9 @@ struct ReconcileTests {
         cache.beginSlice()
         #expect(cache.reconcile(makeFlow(3, timeoutSeconds: 570), now: later) != nil)
         #expect(!marked(cache).contains(3))
+        // Data of it is unacknowledged: five minutes, less than was left.
+        #expect(cache.reconcile(makeFlow(4, timeoutSeconds: 300), now: later) == nil)
+        #expect(marked(cache).contains(4))
         // A change of another kind keeps the mark.
         _ = cache.update(makeFlow(1, mark: 7, timeoutSeconds: 600), now: later)
         #expect(marked(cache).contains(1))
