@@ -157,7 +157,10 @@ extension Engine {
         case .closeGate: closeGate()
         case .verify: verifyCommit()
         case .openGate: openGate()
-        case .commit, .handOver, .followEvents, .awaitPrimary: break
+        case .commit:
+            let preloaded = core.externalCache.mirroredCount
+            if preloaded > 0 { action?.step.note = "\(preloaded) more were preloaded" }
+        case .handOver, .followEvents, .awaitPrimary: break
         }
     }
 

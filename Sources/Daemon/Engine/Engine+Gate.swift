@@ -51,6 +51,8 @@ extension Engine {
     }
 
     /// Lets go of the gate and makes one of the interfaces that are now configured.
+    ///
+    /// A standby's is open for a moment: interfaces are not changed in the middle of a failover.
     func replaceGate() {
         gate = nil
         gateProblem = nil
@@ -77,9 +79,9 @@ extension Engine {
             action?.step.note = "packets of unknown flows dropped while it was closed"
             gateProblem = nil
         } catch {
-            // Closing the socket makes the kernel take the table away: a primary's gate is never left closed.
+            // It is open all the same: with its socket, which is closed then, the kernel takes the table away.
             gate = nil
-            reportGate("the gate was taken away, since it could not be opened: \(error)")
+            reportGate("the gate is open, but not in the usual way: \(error)")
         }
     }
 
