@@ -4,9 +4,9 @@ import Flow
 //
 // Invariants: `classes` points to 8 initialised size classes, and the `chunks` of each to as many chunks as its `used`
 // slots need. A chunk is `slotsPerChunk` slots of its class's stride, 16-byte aligned, and lives until the store is
-// destroyed. A slot is zero-filled when it is handed out for the first time, and `address(of:)` checks the index against
-// what was handed out: no slot number, however stale, reaches outside or finds bytes that nobody has written. A slot is
-// a `SlotHeader` followed by `capacity` bytes of record.
+// destroyed. A slot is zero-filled when it is handed out for the first time, and `address(of:)` checks the index
+// against what was handed out: no slot number, however stale, reaches outside or finds bytes that nobody has written. A
+// slot is a `SlotHeader` followed by `capacity` bytes of record.
 
 /// Slots of a few sizes in large chunks: a million flows without a million allocations.
 @safe
@@ -129,7 +129,7 @@ struct SlabStore: ~Copyable {
         if unsafe index >> Self.slotsPerChunkShift == taken.pointee.chunkCount { addChunk(sizeClass & 7) }
         unsafe taken.pointee.used = index + 1
         let slot = Slot(sizeClass: sizeClass, index: index)
-        // Here, not for the whole chunk: it is written while it is in the cache (4 % of what a transfer costs the receiver).
+        // Not for the whole chunk at once: here its memory is in the cache (4 % of what a transfer costs the receiver).
         unsafe address(of: slot).initializeMemory(as: UInt8.self, repeating: 0, count: taken.pointee.stride)
         self[slot] = SlotHeader()
         return slot
