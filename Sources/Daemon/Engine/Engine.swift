@@ -16,7 +16,7 @@ internal import Takeover
 /// slice of a dump; receive from the sync link; let the protocol and a running action do what is due; transmit.
 ///
 /// Events are coalesced (DESIGN §3): while they come, the event socket is parked, so that the kernel wakes nobody,
-/// and drained once per millisecond; when a drain finds nothing, the loop sleeps in epoll again.
+/// and drained every 2 ms; when a drain finds nothing, the loop sleeps in epoll again.
 final class Engine {
     enum Token {
         static let signals: UInt64 = 1
