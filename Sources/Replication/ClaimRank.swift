@@ -1,8 +1,8 @@
 /// Whose claim to a flow prevails: the later takeover's, which has the higher number.
 ///
-/// Nodes that took over at once without hearing of each other (a split brain) have the same number; then the higher node
-/// id prevails, so that every node decides alike. Nodes that never took over, number 0, do not outrank each other: each
-/// claims what it handles.
+/// Nodes that took over at once without hearing of each other (a split brain) have the same number; then the higher
+/// node id prevails, so that every node decides alike. Nodes that never took over, number 0, do not outrank each other:
+/// each claims what it handles.
 struct ClaimRank: Comparable {
     var takeoverNumber: UInt32
     var nodeID: UInt32

@@ -13,7 +13,8 @@ final class KernelLimits {
 
     /// Raises what is too small for so many entries in one namespace.
     ///
-    /// - Throws: also if another bench runs: it would put the limits back under this one's feet, and take its processors.
+    /// - Throws: also if another bench runs: it would put the limits back under this one's feet, and take its
+    ///   processors.
     init(entryCountMax: Int) throws(LabError) {
         lock = try Self.acquire()
         try raise("nf_conntrack_max", to: entryCountMax)

@@ -4,7 +4,8 @@ internal import Lab
 /// flows a second.
 ///
 /// The load program notes when each batch goes to the kernel; the second daemon is asked again and again how many flows
-/// it was ever given. So what is found includes half a question's time, and asking is work for the daemon: both make the
+/// it was ever given.
+/// So what is found includes half a question's time, and asking is work for the daemon: both make the
 /// figure larger than the truth, for both. Gives `p50`, `p99` and `most` in milliseconds.
 struct LatencyScenario: Scenario {
     let name = "10 k new flows a second"

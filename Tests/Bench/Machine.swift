@@ -27,7 +27,8 @@ public struct Machine: Codable, Sendable {
         [
             "\(processorCount) × \(processor), \(memoryByteCount >> 30) GiB, Linux \(kernel)",
             "flowsyncd \(flowsync), sealed; conntrackd \(conntrackd), FTFW",
-            "\(date) UTC; processors \(busyPercentBefore.text(0)) % busy beforehand; median of \(runCount) (least–most)",
+            "\(date) UTC; processors \(busyPercentBefore.text(0)) % busy beforehand; "
+                + "median of \(runCount) (least–most)",
         ]
     }
 }

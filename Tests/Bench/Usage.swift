@@ -3,8 +3,8 @@ internal import Lab
 
 /// The processor time of a process.
 ///
-/// It is the kernel's `sum_exec_runtime` of all its threads, ended ones included: what `/proc/<pid>/stat` shows in units
-/// of 10 ms, without the rounding.
+/// It is the kernel's `sum_exec_runtime` of all its threads, ended ones included: what `/proc/<pid>/stat` shows in
+/// units of 10 ms, without the rounding.
 struct ProcessClock {
     private var clock: clockid_t = 0
     private let processID: Int32

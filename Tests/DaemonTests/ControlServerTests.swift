@@ -20,7 +20,7 @@ import Testing
             }
         }
         let expected: [EngineRequest] = [
-            .status, .statistics, .ready, .dumpChunk(cache: .internal, cursor: nil, limit: 512),
+            .status, .statistics, .ready, .history, .dumpChunk(cache: .internal, cursor: nil, limit: 512),
             .dumpChunk(cache: .external, cursor: nil, limit: 512), .commit, .push, .flush(.internal),
             .flush(.external), .flush(.kernel), .resync(.kernel), .resync(.peer), .role(.primary), .role(.backup),
             .role(.fault),

@@ -31,6 +31,15 @@ import Testing
         }
     }
 
+    @Test func packedRecordsComeAsTheyAre() async throws {
+        let flowCount = 1_300
+        try await withServer(engine(flowCount: flowCount)) { path in
+            let answer = try await exchange(requestText("GET", "/v1/dump/external?format=records"), at: path)
+            #expect(answer.status == 200)
+            #expect(answer.body == FakeEngine.chunk(from: nil, limit: flowCount, of: flowCount).records)
+        }
+    }
+
     @Test func textIsTheDefaultForm() async throws {
         try await withServer(engine(flowCount: 2)) { path in
             let answer = try await exchange(requestText("GET", "/v1/dump/internal"), at: path)

@@ -30,6 +30,7 @@ final class FakeEngine: EngineAccess {
         case .status: .status(NodeStatus(node: "r1", version: "0.1.0"))
         case .statistics: .statistics(Statistics(node: "r1", uptimeSeconds: 60))
         case .ready: .ready(ReadyReport())
+        case .history: .history(TakeoverHistory())
         case .dumpChunk: .dumpChunk(DumpChunk(records: [], activeSeconds: [], nextCursor: nil))
         case .commit, .flush, .resync, .push, .role, .harm:
             .action(ActionReport(action: "\(request)", succeeded: true, steps: [StepReport(name: "done", count: 1)]))

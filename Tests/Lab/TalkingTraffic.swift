@@ -51,7 +51,8 @@ public final class TalkingTraffic {
         /// The counts in words.
         public var description: String {
             "\(name): \(alive) of \(total) alive, \(reset) reset, \(ended) ended; longest stall "
-                + "\(longestSeconds.text(3)) s, 99 % \(percentile99Seconds.text(3)) s, median \(medianSeconds.text(3)) s"
+                + "\(longestSeconds.text(3)) s, 99 % \(percentile99Seconds.text(3)) s, "
+                + "median \(medianSeconds.text(3)) s"
         }
     }
 
