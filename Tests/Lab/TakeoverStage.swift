@@ -74,6 +74,11 @@ public final class TakeoverStage {
         }
     }
 
+    /// Whether a gate keeps connections from harm: nothing is expected to die.
+    public var isGated: Bool {
+        if case .flowsync(let settings) = replicator { !settings.gateInterfaces.isEmpty } else { false }
+    }
+
     /// Starts a router's daemon again, with the pair's settings.
     public func startDaemon(on router: LabNode) throws(LabError) {
         guard case .flowsync(let settings) = replicator else { throw LabError("no flowsyncd here") }
@@ -114,7 +119,15 @@ public final class TakeoverStage {
     }
 
     /// Puts idle flows into the primary's kernel and waits until the other router holds them and the connections.
-    public func replicate(idleCount: Int, primary: LabNode = .r1, within seconds: Double = 120) throws(LabError) {
+    ///
+    /// - Parameter showsWhatTalks: whether the primary is to find out which flows talk, which decides what is
+    ///   committed first.
+    public func replicate(
+        idleCount: Int,
+        primary: LabNode = .r1,
+        showsWhatTalks: Bool = false,
+        within seconds: Double = 120
+    ) throws(LabError) {
         if idleCount > 0 { try lab.inject(idleCount, into: primary) }
         let standby = primary.otherRouter
         let deadline = Clock.seconds + seconds
@@ -132,7 +145,8 @@ public final class TakeoverStage {
             }
             Clock.sleep(seconds: 0.2)
         }
-        if conntrackd == nil { try showWhatTalks(primary) }
+        guard showsWhatTalks, conntrackd == nil else { return }
+        try showWhatTalks(primary)
         // What that found out is on its way.
         Clock.sleep(seconds: 1.5)
     }

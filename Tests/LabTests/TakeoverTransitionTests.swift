@@ -36,10 +36,14 @@ extension LabTests {
 
         @Test("a rebooted router of higher priority takes over when it holds the flows, not before; nothing lost")
         func reboot() throws {
+            let idleCount = TakeoverSize.isLong ? 300_000 : 30_000
+            try Lab.withTableLimit(atLeast: idleCount + 100_000) { try reboot(idleCount) }
+        }
+
+        private func reboot(_ idleCount: Int) throws {
             let stage = try TakeoverStage(gated(), .keepalived)
             defer { stage.close() }
             guard let keepalived = stage.keepalived else { return }
-            let idleCount = TakeoverSize.isLong ? 300_000 : 30_000
             try stage.openConnections(TakeoverSize.connectionCount)
             try stage.replicate(idleCount: idleCount)
             expectNothingLost(try stage.failOver("before the reboot: kill", idleCount: idleCount))
