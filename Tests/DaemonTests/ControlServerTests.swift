@@ -56,7 +56,7 @@ import Testing
 
             let format = try await exchange(requestText("GET", "/v1/dump/internal?format=xml"), at: path)
             #expect(format.status == 400)
-            #expect(try format.decoded(APIError.self).error == "no dump format \"xml\": use one of text, json")
+            #expect(try format.decoded(APIError.self).error == "no dump format \"xml\": use one of text, json, records")
             #expect(engine.requests.isEmpty)
 
             let statistics: Statistics = try await exchange(requestText("GET", "/v1/stats"), at: path).decoded()

@@ -29,7 +29,8 @@ struct FlowRecordValidationTests {
             (changed(0, to: 9, in: plain + [0, 0, 0, 0]), .sectionsExceedRecord),
             (changed(1, to: 0x20, in: plain), .unknownVersion(2)),
             (changed(1, to: 0x00, in: plain), .unknownVersion(0)),
-            (changed(1, to: 0x12, in: plain), .invalidField(offset: 1)),
+            (changed(1, to: 0x14, in: plain), .invalidField(offset: 1)),
+            (changed(1, to: 0x18, in: plain), .invalidField(offset: 1)),
             (changed(1, to: 0x11, in: plain), .sectionsExceedRecord),
             (changed(2, to: 0x01, in: plain), .sectionsExceedRecord),
             (changed(18, to: 0x0f, in: plain), .invalidField(offset: 18)),
@@ -43,6 +44,23 @@ struct FlowRecordValidationTests {
     )
     func malformationHasItsCause(_ bytes: [UInt8], _ expected: FlowRecord.Malformation) {
         #expect(malformation(of: bytes) == expected)
+    }
+
+    @Test func theTalkingMarkIsNoPartOfTheFlow() throws {
+        for family in [AddressFamily.ipv4, .ipv6] {
+            let silent = Self.sample(family, .known)
+            var bytes = silent
+            var span = bytes.mutableSpan
+            var raw = span.mutableBytes
+            FlowRecord.setTalking(true, in: &raw)
+            #expect(malformation(of: bytes) == nil)
+            let view = FlowRecordView(bytes.span.bytes)
+            let (isTalking, digest, isSame) = (
+                view.isTalking, view.digest, flow(of: bytes).difference(from: flow(of: silent)) == nil
+            )
+            #expect(isTalking && isSame)
+            #expect(digest != FlowRecordView(silent.span.bytes).digest, "peers compare it too")
+        }
     }
 
     @Test func bytesAfterTheRecordAreAnothersMatter() throws {
