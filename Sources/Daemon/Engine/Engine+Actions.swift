@@ -132,6 +132,14 @@ extension Engine {
         unasked.append(ActionRun(name: "role backup", role: .backup, phases: phases, answer: nil))
     }
 
+    /// Puts into the kernel what a peer had handled that was primary beside this node and has stepped back (a healed
+    /// split brain): its connections come through this router again, and the kernel's own entries of them are old.
+    func takeIn() {
+        guard core.externalCache.count > 0, !unasked.contains(where: { $0.name == "take in" }) else { return }
+        let phases: [ActionRun.Phase] = [.commit(takesOver: true), .verify, .followEvents]
+        unasked.append(ActionRun(name: "take in", phases: phases, answer: nil))
+    }
+
     /// What a phase does once, at its start.
     private func start(_ phase: ActionRun.Phase, _ now: Instant) {
         switch phase {

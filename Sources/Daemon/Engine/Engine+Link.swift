@@ -210,6 +210,7 @@ extension Engine {
                     level: .notice,
                     "a peer has stepped back; this node claims its flows anew, takeover number \(number)"
                 )
+                takeIn()
             case .differs(let name, let flowCount):
                 logLimited(
                     "differs \(name)",
