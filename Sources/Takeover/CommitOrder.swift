@@ -48,6 +48,8 @@ public struct CommitOrder {
         ownedUntil: (UInt16) -> Instant
     ) -> Batch? {
         var batch = Batch()
+        // After preloading there is mostly nothing to look for: four walks over a million flows are a tenth of a second.
+        if cache.count == cache.mirroredCount { pass = nil }
         while let current = pass {
             while batch.count < countMax {
                 guard let slot = cache.table.next(after: position) else {

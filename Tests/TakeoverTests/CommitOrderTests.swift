@@ -109,6 +109,24 @@ struct CommitOrderTests {
         #expect(batch?.count == nil)
     }
 
+    @Test("flows that the kernel holds already are left out, some or all", arguments: [0, 1, 29, 30])
+    func preloaded(count: Int) throws {
+        var cache = ExternalCache(seed: 5, now: start)
+        for number in 0..<30 { insert(makeFlow(number), into: &cache, at: start) }
+        cache.beginMirroring()
+        for slot in cache.takeChanged(countMax: count) {
+            let record = EncodedFlowRecord(cache.table.flow(at: slot))
+            cache.confirmMirrored(FlowRecordView(record.bytes), timeoutSeconds: 180, now: start)
+        }
+        cache.endMirroring(deletesCopy: false)
+        var order = CommitOrder()
+        var numbers: Set<UInt32> = []
+        while let batch = order.next(from: cache, countMax: 7, now: start, ownedUntil: { _ in start }) {
+            numbers.formUnion(try read(batch).map(\.number))
+        }
+        #expect(numbers.count == 30 - count)
+    }
+
     @Test("tombstones are not committed")
     func tombstones() {
         var cache = ExternalCache(seed: 4, now: start)

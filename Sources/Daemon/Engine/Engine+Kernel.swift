@@ -43,8 +43,9 @@ struct Reconciliation: ~Copyable {
 
     /// Whether the cache may differ from the table until a dump is done.
     ///
-    /// A dump that only a change of policy wants later says nothing about events.
-    var isOwed: Bool { isReading || (dueAt != nil && dueCause != .policy) }
+    /// A dump that only a change of policy wants later says nothing about events; nor does an audit, which looks for
+    /// what nobody knows of yet.
+    var isOwed: Bool { (isReading && cause != .audit) || (dueAt != nil && dueCause != .policy && dueCause != .audit) }
 }
 
 extension Engine {
