@@ -59,14 +59,6 @@ struct ActionRun {
             }
         }
 
-        /// Whether there is nothing to do in it without a gate.
-        var isOfGate: Bool {
-            switch self {
-            case .closeGate, .openGate: true
-            default: false
-            }
-        }
-
         /// Whether a newer role command may cut it short; until one comes, the node is ready for it.
         var givesWay: Bool {
             switch self {

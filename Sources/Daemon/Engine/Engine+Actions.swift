@@ -50,7 +50,7 @@ extension Engine {
     private func begin(_ letter: Mailbox.Letter) -> ActionRun {
         var changesTo: NodeRole?
         if case .role(let role) = letter.request { changesTo = NodeRole(role) }
-        var (name, phases): (String, [ActionRun.Phase]) =
+        let (name, phases): (String, [ActionRun.Phase]) =
             switch letter.request {
             case .role(.primary): ("role primary", ActionRun.takingOver)
             case .role(let role): ("role \(role.rawValue)", ActionRun.steppingBack(to: NodeRole(role)))
@@ -63,12 +63,19 @@ extension Engine {
             case .push: ("push", [.push])
             case .status, .statistics, .ready, .history, .dumpChunk, .harm: ("", [])
             }
-        if gate == nil { phases.removeAll(where: \.isOfGate) }
-        // A primary that is told so again has an open gate, and new connections that must not wait.
-        if core.node.role == .primary {
-            phases.removeAll { if case .closeGate = $0 { changesTo == .primary } else { false } }
+        return ActionRun(name: name, role: changesTo, phases: needed(phases, for: changesTo), answer: letter.answer)
+    }
+
+    /// The phases without those that there is nothing to do in.
+    private func needed(_ phases: [ActionRun.Phase], for role: NodeRole?) -> [ActionRun.Phase] {
+        phases.filter { phase in
+            switch phase {
+            // A primary that is told so again has an open gate, and new connections that must not wait.
+            case .closeGate: gate != nil && (role != .primary || core.node.role != .primary)
+            case .openGate: gate != nil
+            default: true
+            }
         }
-        return ActionRun(name: name, role: changesTo, phases: phases, answer: letter.answer)
     }
 
     /// Goes on with the action under way, or takes the next one that waits.
@@ -128,7 +135,7 @@ extension Engine {
         guard isRoleRemembered, isReady else { return }
         isRoleRemembered = false
         logger.notice("this node was primary before the daemon's restart; another one is now: stepping back")
-        let phases = ActionRun.steppingBack(to: .backup).filter { gate != nil || !$0.isOfGate }
+        let phases = needed(ActionRun.steppingBack(to: .backup), for: .backup)
         unasked.append(ActionRun(name: "role backup", role: .backup, phases: phases, answer: nil))
     }
 
