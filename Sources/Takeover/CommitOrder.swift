@@ -48,7 +48,7 @@ public struct CommitOrder {
         ownedUntil: (UInt16) -> Instant
     ) -> Batch? {
         var batch = Batch()
-        // After preloading there is mostly nothing to look for: four walks over a million flows are a tenth of a second.
+        // After preloading there is mostly nothing left; four walks over a million flows take a tenth of a second.
         if cache.count == cache.mirroredCount { pass = nil }
         while let current = pass {
             while batch.count < countMax {
