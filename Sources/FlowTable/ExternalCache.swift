@@ -16,9 +16,19 @@ public struct ExternalCache: ~Copyable {
         public var generation: UInt16
         /// The first generation of the owner's epoch: sequences of older generations do not compare.
         public var epochGeneration: UInt16
+        /// Whether the state may be one of a whole state that is sent, or of a repair: then a flow that is new here is
+        /// perhaps an old one.
+        public var isOfWholeState: Bool
 
         /// An origin of its parts.
-        public init(owner: UInt16, sequence: UInt64, generation: UInt16, epochGeneration: UInt16) {
+        public init(
+            owner: UInt16,
+            sequence: UInt64,
+            generation: UInt16,
+            epochGeneration: UInt16,
+            isOfWholeState: Bool = false
+        ) {
+            self.isOfWholeState = isOfWholeState
             self.owner = owner
             self.sequence = sequence
             self.generation = generation
@@ -102,6 +112,7 @@ public struct ExternalCache: ~Copyable {
             }
             let slot = table.insert(record, of: identity, owner: origin.owner)
             table[slot].createdSeconds = UInt32(clamping: now.milliseconds(since: start) / 1000)
+            if !origin.isOfWholeState { table[slot].flags.insert(.announcedNew) }
             stamp(slot, origin, deadline)
             counters.created += 1
             return .created
@@ -114,6 +125,7 @@ public struct ExternalCache: ~Copyable {
         if wasDead {
             table.revive(found)
             table[found].createdSeconds = UInt32(clamping: now.milliseconds(since: start) / 1000)
+            if !origin.isOfWholeState { table[found].flags.insert(.announcedNew) }
         }
         let moved = table.replaceRecord(at: found, with: record)
         // The backlog names the old place.

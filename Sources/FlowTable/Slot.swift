@@ -50,6 +50,8 @@ public struct SlotHeader: BitwiseCopyable, Sendable {
         public static let mirrored = Flags(rawValue: 1 << 5)
         /// External cache: the kernel's copy of the flow is to be written anew.
         public static let changed = Flags(rawValue: 1 << 6)
+        /// External cache: the flow was announced when it began, and is not one of a whole state that was sent later.
+        public static let announcedNew = Flags(rawValue: 1 << 7)
     }
 
     /// When the flow expires, on this node's clock.

@@ -126,7 +126,8 @@ extension ReplicationNode {
             owner: UInt16(index),
             sequence: header.sequence,
             generation: peers[index].generation,
-            epochGeneration: peers[index].epochGeneration
+            epochGeneration: peers[index].epochGeneration,
+            isOfWholeState: peers[index].request != nil || peers[index].comparison.repair != nil
         )
         // An older datagram may still be under way if there is a gap below this one.
         let isInOrder = header.sequence == peers[index].window.cumulative + 1

@@ -4,8 +4,9 @@ public import FlowTable
 /// The order in which a takeover puts the external cache into the kernel, handed out in batches.
 ///
 /// In the order of their worth: assured flows that talked between their owner's last two dumps, so that no talking
-/// connection waits for the silent ones, which are most; other assured flows; those that have hardly begun; and flows
-/// that have a master last, since the kernel wants the master first.
+/// connection waits for the silent ones, which are most; assured flows so young that the owner has perhaps not looked
+/// twice yet; other assured flows; those that have hardly begun; and flows that have a master last, since the kernel
+/// wants the master first.
 public struct CommitOrder {
     /// A batch of records for the kernel's writer.
     public struct Batch: Sendable {
@@ -19,6 +20,7 @@ public struct CommitOrder {
 
     private enum Pass: Int {
         case talking
+        case young
         case assured
         case others
         case related
@@ -29,6 +31,9 @@ public struct CommitOrder {
     /// The owner's kernel refreshes timeouts without an event, so a flow that its owner had not deleted when it was
     /// last heard lives, whatever the copy's timeout says.
     public static let overdueTimeoutSeconds: UInt32 = 60
+
+    /// Seconds for which a flow counts as young.
+    public static let youngSeconds: UInt32 = 300
 
     private var pass: Pass? = .talking
     private var position: Slot?
@@ -61,7 +66,9 @@ public struct CommitOrder {
                 // What the kernel holds already was preloaded.
                 guard header.flags.isDisjoint(with: [.dead, .mirrored]) else { continue }
                 let view = cache.table.record(at: slot)
-                guard Self.pass(of: view) == current else { continue }
+                let isYoung =
+                    header.flags.contains(.announcedNew) && cache.activeSeconds(slot, now: now) < Self.youngSeconds
+                guard Self.pass(of: view, isYoung: isYoung) == current else { continue }
                 if let seconds = Self.timeout(header, now: now, ownedUntil: ownedUntil(header.owner)) {
                     cache.table.appendRecord(at: slot, timeoutSeconds: seconds, to: &batch.records)
                     batch.count += 1
@@ -79,10 +86,11 @@ public struct CommitOrder {
         pass = Pass(rawValue: current.rawValue + 1)
     }
 
-    private static func pass(of view: FlowRecordView) -> Pass {
+    private static func pass(of view: FlowRecordView, isYoung: Bool) -> Pass {
         if view.hasMaster { return .related }
         guard view.status.contains(.assured) else { return .others }
-        return view.isTalking ? .talking : .assured
+        if view.isTalking { return .talking }
+        return isYoung ? .young : .assured
     }
 
     /// Seconds to commit a flow with; nil if it is over.

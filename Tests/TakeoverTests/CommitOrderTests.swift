@@ -31,13 +31,20 @@ struct CommitOrderTests {
     private func insert(
         _ flow: Flow,
         talking: Bool = false,
+        young: Bool = false,
         owner: UInt16 = 0,
         into cache: inout ExternalCache,
         at now: Instant
     ) {
         var record = EncodedFlowRecord(flow)
         record.setTalking(talking)
-        let origin = ExternalCache.Origin(owner: owner, sequence: 1, generation: 1, epochGeneration: 1)
+        let origin = ExternalCache.Origin(
+            owner: owner,
+            sequence: 1,
+            generation: 1,
+            epochGeneration: 1,
+            isOfWholeState: !young
+        )
         #expect(cache.upsert(record.bytes, from: origin, now: now) { _ in true } == .created)
     }
 
@@ -62,7 +69,7 @@ struct CommitOrderTests {
     }
 
     @Test(
-        "talking assured flows come first, then silent ones, then the others, and flows with a master last",
+        "talking assured flows come first, then young, then silent ones, then the others, and flows with a master last",
         arguments: [1, 7, 1_000]
     )
     func order(countMax: Int) throws {
@@ -70,7 +77,7 @@ struct CommitOrderTests {
         for number in 0..<90 {
             let flow = makeFlow(number, assured: number % 3 == 0, master: number % 3 == 2)
             // A flow that has hardly begun does not come forward by talking.
-            insert(flow, talking: number % 2 == 0, into: &cache, at: start)
+            insert(flow, talking: number % 2 == 0, young: number % 4 < 2, into: &cache, at: start)
         }
         // An expected flow that is itself assured still has to wait for its master.
         insert(makeFlow(200, assured: true, master: true), into: &cache, at: start)
@@ -82,10 +89,31 @@ struct CommitOrderTests {
             guard numbers.count <= 91 else { break }
         }
         #expect(numbers.count == 91 && Set(numbers).count == 91)
-        let kinds = numbers.map { $0 == 200 || $0 % 3 == 2 ? 3 : $0 % 3 == 1 ? 2 : $0 % 2 }
+        let kinds = numbers.map { number in
+            if number == 200 || number % 3 == 2 { return 4 }
+            if number % 3 == 1 { return 3 }
+            return number % 2 == 0 ? 0 : number % 4 < 2 ? 1 : 2
+        }
         #expect(kinds == kinds.sorted())
         let afterwards = order.next(from: cache, countMax: countMax, now: start, ownedUntil: { _ in start })
         #expect(afterwards?.count == nil)
+    }
+
+    @Test("a flow is young for a while only")
+    func growsUp() throws {
+        var cache = ExternalCache(seed: 6, now: start)
+        insert(makeFlow(1), into: &cache, at: start)
+        insert(makeFlow(2), young: true, into: &cache, at: start)
+        func first(_ seconds: UInt32) throws -> UInt32? {
+            let now = start.advanced(bySeconds: seconds)
+            var order = CommitOrder()
+            guard let batch = order.next(from: cache, countMax: 1, now: now, ownedUntil: { _ in now }) else {
+                return nil
+            }
+            return try read(batch).first?.number
+        }
+        #expect(try first(CommitOrder.youngSeconds - 1) == 2)
+        #expect(try first(CommitOrder.youngSeconds) == 1)
     }
 
     @Test("batches are full to the limit but for the last")

@@ -218,8 +218,7 @@ extension Engine {
             Reconciliation.auditMillisecondsMin,
             reconciliation.lastMilliseconds * Reconciliation.auditPauseFactor
         )
-        let due = reconciliation.finishedAt.advanced(byMilliseconds: max(pause, Reconciliation.auditMillisecondsMin))
-        guard due < now else { return }
+        guard reconciliation.finishedAt.advanced(byMilliseconds: pause) < now else { return }
         startDump(.audit)
     }
 
