@@ -66,7 +66,7 @@ extension LabTests {
                 \(last.caches.externalFlowCount) flows, ready: \(last.ready.isReady)
                 """
             )
-            // In sync in the direction that counts: r2's flows are proved here. r1 has none of its own to be proved there.
+            // In the direction that counts: r2's flows are proved here. r1 has none of its own to be proved there.
             #expect(last.ready.isReady)
             #expect(last.peers.allSatisfy { $0.verifiedMilliseconds != nil && $0.differingFlowCount == 0 })
             #expect(last.caches.externalFlowCount >= idleCount + TakeoverSize.connectionCount)
