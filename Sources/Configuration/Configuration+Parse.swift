@@ -33,6 +33,8 @@ extension Configuration {
         let ignoredNetworks = replicate.ignoredNetworks()
         replicate.reportUnknownKeys()
 
+        let groups = root.trafficGroups()
+
         let control = root.section("control")
         let socketPath = control.socketPath()
         control.reportUnknownKeys()
@@ -49,6 +51,7 @@ extension Configuration {
             kernel: kernelSettings,
             takeover: takeoverSettings,
             replicate: ReplicateSettings(protocols: protocols, ignoredNetworks: ignoredNetworks),
+            groups: groups,
             controlSocketPath: socketPath
         )
     }

@@ -16,6 +16,8 @@ public struct Configuration: Equatable, Sendable {
     public var takeover: TakeoverSettings
     /// Which flows are replicated (`[replicate]`).
     public var replicate: ReplicateSettings
+    /// The groups that flows are sorted into (`[[group]]`).
+    public var groups: TrafficGroups
     /// Where the local API listens (`[control] socket`).
     public var controlSocketPath: String
 

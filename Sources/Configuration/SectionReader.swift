@@ -48,11 +48,26 @@ final class SectionReader {
 
     /// The strings of a list, each with its line.
     func strings(_ key: String) -> [(text: String, line: Int)]? {
-        let wanted = "a list of strings"
+        elements(key, "a list of strings") { if case .string(let string) = $0 { string } else { nil } }
+            .map { $0.map { (text: $0.element, line: $0.line) } }
+    }
+
+    /// The integers of a list, each with its line.
+    func integers(_ key: String) -> [(number: Int, line: Int)]? {
+        elements(key, "a list of integers") { if case .integer(let integer) = $0 { integer } else { nil } }
+            .map { $0.map { (number: $0.element, line: $0.line) } }
+    }
+
+    /// The elements of a list that `read` takes; the others are reported.
+    private func elements<Element>(
+        _ key: String,
+        _ wanted: String,
+        _ read: (TOMLNode.Value) -> Element?
+    ) -> [(element: Element, line: Int)]? {
         let list = value(key, wanted) { if case .list(let list) = $0.value { list } else { nil } }
-        return list?.enumerated().compactMap { index, element in
-            if case .string(let string) = element.value { return (string, element.line) }
-            report.add(line: element.line, "\(key) must be \(wanted); element \(index + 1) is \(element.phrase)")
+        return list?.enumerated().compactMap { index, node in
+            if let element = read(node.value) { return (element, node.line) }
+            report.add(line: node.line, "\(key) must be \(wanted); element \(index + 1) is \(node.phrase)")
             return nil
         }
     }

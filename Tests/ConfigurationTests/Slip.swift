@@ -58,12 +58,12 @@ extension Slip {
         Slip(
             base + "[metrics]\nlisten = \"127.0.0.1:9813\"",
             "f.toml:7: unknown key \"metrics\" at the top of the file."
-                + " Allowed: node, sync, kernel, takeover, replicate, control."
+                + " Allowed: node, sync, kernel, takeover, replicate, group, control."
         ),
         Slip(
             "nodes.name = 3\n" + base,
             "f.toml:1: unknown key \"nodes\" at the top of the file; did you mean \"node\"?"
-                + " Allowed: node, sync, kernel, takeover, replicate, control."
+                + " Allowed: node, sync, kernel, takeover, replicate, group, control."
         ),
         Slip(
             base + "[kernel]\n\"event-\\u0007buffer\" = 1",
