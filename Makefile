@@ -101,11 +101,12 @@ install:
 	@test -x $(BIN)/flowsyncd || { echo "$(BIN)/flowsyncd is missing: run make release first" >&2; exit 1; }
 	install -D -m 755 $(BIN)/flowsyncd $(DESTDIR)$(PREFIX)/sbin/flowsyncd
 	install -D -m 755 $(BIN)/flowsync $(DESTDIR)$(PREFIX)/bin/flowsync
-	install -D -m 755 Config/keepalived/flowsync-notify $(DESTDIR)$(PREFIX)/lib/flowsync/flowsync-notify
+	install -d $(DESTDIR)$(PREFIX)/lib/flowsync
+	$(WITH_PREFIX) Config/keepalived/flowsync-notify > $(DESTDIR)$(PREFIX)/lib/flowsync/flowsync-notify
 	$(WITH_PREFIX) Config/keepalived/flowsync-notify-fifo > $(DESTDIR)$(PREFIX)/lib/flowsync/flowsync-notify-fifo
 	install -d $(AGENTS)
 	$(WITH_PREFIX) Config/ocf/flowsync > $(AGENTS)/flowsync
-	chmod 755 $(DESTDIR)$(PREFIX)/lib/flowsync/flowsync-notify-fifo $(AGENTS)/flowsync
+	chmod 755 $(DESTDIR)$(PREFIX)/lib/flowsync/flowsync-notify* $(AGENTS)/flowsync
 	test -e $(DESTDIR)/etc/flowsync/flowsyncd.toml || \
 	    install -D -m 644 Config/flowsyncd.toml $(DESTDIR)/etc/flowsync/flowsyncd.toml
 	install -D -m 644 Config/sysctl.d/90-flowsync.conf $(SYSTEM)/sysctl.d/90-flowsync.conf
@@ -116,6 +117,7 @@ install:
 	$(WITH_PREFIX) Config/keepalived/r1.conf > $(DOCUMENTS)/keepalived/r1.conf
 	$(WITH_PREFIX) Config/keepalived/r2.conf > $(DOCUMENTS)/keepalived/r2.conf
 	$(WITH_PREFIX) Config/keepalived/r1-fifo.conf > $(DOCUMENTS)/keepalived/r1-fifo.conf
+	$(WITH_PREFIX) Config/keepalived/r1-groups.conf > $(DOCUMENTS)/keepalived/r1-groups.conf
 	$(WITH_PREFIX) docs/failover.md > $(DOCUMENTS)/failover.md
 	install -m 644 README.md Config/flowsyncd.toml $(DOCUMENTS)
 

@@ -57,6 +57,7 @@ struct PackagingTests {
             ("usr/share/doc/flowsync/README.md", 0o644), ("usr/share/doc/flowsync/flowsyncd.toml", 0o644),
             ("usr/share/doc/flowsync/keepalived/r1.conf", 0o644), ("usr/share/doc/flowsync/keepalived/r2.conf", 0o644),
             ("usr/share/doc/flowsync/keepalived/r1-fifo.conf", 0o644), ("usr/share/doc/flowsync/failover.md", 0o644),
+            ("usr/share/doc/flowsync/keepalived/r1-groups.conf", 0o644),
             ("usr/lib/flowsync/flowsync-notify-fifo", 0o755), ("usr/lib/ocf/resource.d/flowsync/flowsync", 0o755),
             ("usr/lib/tmpfiles.d/flowsync.conf", 0o644),
         ]
@@ -85,6 +86,8 @@ struct PackagingTests {
         #expect(keepalived.contains("notify \"/opt/flowsync/lib/flowsync/flowsync-notify\""))
         let fifo = try folder.read("root/opt/flowsync/share/doc/flowsync/keepalived/r1-fifo.conf")
         #expect(fifo.contains("fifo_script \"/opt/flowsync/lib/flowsync/flowsync-notify-fifo GROUP gateway\""))
+        let groups = try folder.read("root/opt/flowsync/share/doc/flowsync/keepalived/r1-groups.conf")
+        #expect(groups.contains("fifo_script \"/opt/flowsync/lib/flowsync/flowsync-notify-fifo GROUP web=web "))
         let agent = try folder.read("root/usr/lib/ocf/resource.d/flowsync/flowsync")
         #expect(agent.contains("daemon=/opt/flowsync/sbin/flowsyncd\ncommand=/opt/flowsync/bin/flowsync\n"))
         #expect(try run("! grep -rE '/usr/(s?bin|lib)/flowsync' '\(folder.path)/root'").output == "")
@@ -119,13 +122,17 @@ struct PackagingTests {
         #expect(try run("systemd-tmpfiles --create --root=\(root) flowsync.conf").status == 0)
         #expect(try folder.read("root/run/flowsync/ready.track") == "0\n")
 
-        // And one whose daemon has ended is not: by what the unit runs then.
+        // And one whose daemon has ended is not, for any traffic group: by what the unit runs then.
         let unit = try folder.read("root/usr/lib/systemd/system/flowsyncd.service")
         let start = "ExecStopPost=-"
         let line = try #require(unit.split(separator: "\n").first { $0.hasPrefix(start) })
         let command = String(line.dropFirst(start.count)).replacing("/run/", with: "\(folder.path)/root/run/")
         #expect(try run(command).status == 0)
         #expect(try folder.read("root/run/flowsync/ready.track") == "1\n")
+        #expect(try run("ls '\(folder.path)/root/run/flowsync'").output == "ready.track\n")
+        for name in ["ready", "ready-web"] { try folder.write("0\n", to: "root/run/flowsync/\(name).track") }
+        #expect(try run(command).status == 0)
+        for name in ["ready", "ready-web"] { #expect(try folder.read("root/run/flowsync/\(name).track") == "1\n") }
     }
 
     @Test("keepalived takes all example files")
@@ -133,7 +140,7 @@ struct PackagingTests {
         try #require(geteuid() == 0, "needs root, for a network namespace with the interfaces that the files name")
         let folder = try Folder()
         try install(in: folder, prefix: "/usr")
-        for name in ["r1", "r2", "r1-fifo"] {
+        for name in ["r1", "r2", "r1-fifo", "r1-groups"] {
             // It looks for the scripts, and takes them only from folders that nobody but root can write to.
             let text = try folder.read("root/usr/share/doc/flowsync/keepalived/\(name).conf")
                 .replacing("/usr/bin/flowsync", with: "/bin/true")
@@ -179,7 +186,33 @@ struct PackagingTests {
         ]
     )
     func notify(state: String, role: String) throws {
+        let result = try notify("GROUP gateway \(state) 150")
+        #expect(result.status == 3, "the command's failure is the script's")
+        #expect(result.output == "gateway is \(state): flowsync role \(role), exit status 3\n\n")
+        #expect(result.calls == "flowsync role \(role)\nlogger -t flowsync-notify -p daemon.err\n")
+        #expect(try run("Config/keepalived/flowsync-notify GROUP gateway NONSENSE").status == 2)
+    }
+
+    @Test(
+        "The notify script moves one traffic group if one is named, and never all because a name is missing",
+        arguments: [("MASTER", "primary"), ("STOP", "backup")]
+    )
+    func notifyGroup(state: String, role: String) throws {
+        let result = try notify("--group web GROUP gateway \(state) 150")
+        #expect(result.status == 3)
+        #expect(result.output == "gateway is \(state): flowsync role \(role) --group web, exit status 3\n\n")
+        #expect(result.calls == "flowsync role \(role) --group web\nlogger -t flowsync-notify -p daemon.err\n")
+        for group in ["--group", "--group ''", "--group web --group mail", "--groups web", "--group=web"] {
+            let refused = try notify("\(group) GROUP gateway \(state) 150")
+            #expect(refused.status == 2 && refused.output.hasPrefix("usage: "), "\(group)")
+            #expect(refused.calls == "", "\(group)")
+        }
+    }
+
+    /// Runs the notify script with stand-ins for `flowsync`, which fails, and for `logger`.
+    private func notify(_ arguments: String) throws -> (status: Int32, output: String, calls: String) {
         let folder = try Folder()
+        try folder.write("", to: "calls")
         try folder.write(
             "#!/bin/sh\necho \"flowsync $*\" >> '\(folder.path)/calls'\nexit 3\n",
             to: "flowsync",
@@ -190,13 +223,8 @@ struct PackagingTests {
             to: "logger",
             mode: 0o755
         )
-        let result = try run(
-            "PATH='\(folder.path)':\"$PATH\" Config/keepalived/flowsync-notify GROUP gateway \(state) 150"
-        )
-        #expect(result.status == 3, "the command's failure is the script's")
-        #expect(result.output == "gateway is \(state): flowsync role \(role), exit status 3\n\n")
-        #expect(try folder.read("calls") == "flowsync role \(role)\nlogger -t flowsync-notify -p daemon.err\n")
-        #expect(try run("Config/keepalived/flowsync-notify GROUP gateway NONSENSE").status == 2)
+        let result = try run("PATH='\(folder.path)':\"$PATH\" Config/keepalived/flowsync-notify \(arguments)")
+        return (result.status, result.output, try folder.read("calls"))
     }
 
     /// Runs the fifo's reader with a stand-in for `flowsync` that writes down how it was called, and what it answers;
@@ -286,6 +314,47 @@ struct PackagingTests {
         )
         #expect(calls == ["role primary 0", "role fault 0"])
         #expect(try run("Config/keepalived/flowsync-notify-fifo gateway /tmp/fifo").status == 2)
+    }
+
+    @Test("The fifo's reader moves each traffic group with its name, and none waits for another")
+    func fifoGroups() throws {
+        let folder = try Folder()
+        let calls = try readFifo(
+            "GROUP gateway=web gateway=default 'mail = 2=mail'",
+            #"""
+            printf '%s\n' 'GROUP "gateway" MASTER 0' 'INSTANCE "mail = 2" FAULT 0' 'GROUP "mail" FAULT 0' >&3
+            await 'grep -q default answers'
+            echo 'GROUP "mail = 2" MASTER 0' >&3
+            await 'grep -q mail answers'
+            echo 'GROUP "mail = 2" STOP 0' >&3
+            await 'grep -q "backup --group mail" answers'
+            test "$(cat fifo.newest-web)" = "1 MASTER" && touch done
+            """#,
+            answer: "[ $4 != web ] || until [ -e done ]; do sleep 0.01; done; status=0",
+            in: folder
+        )
+        #expect(
+            calls == [
+                "role primary --group default 0", "role primary --group mail 0", "role backup --group mail 0",
+                "role primary --group web 0",
+            ]
+        )
+    }
+
+    @Test(
+        "The fifo's reader refuses names and traffic groups of which it could not say what moves what",
+        arguments: [
+            "GROUP", "GROUP gateway", "GROUP gateway mail=mail", "GROUP web=web mail=web", "GROUP =web", "GROUP web=",
+            "GROUP web=Web", "GROUP web=../web", "web=web",
+        ]
+    )
+    func fifoUsage(arguments: String) throws {
+        let folder = try Folder()
+        // A reader that takes them waits for the fifo's writer, in vain.
+        let reader = "timeout 10 Config/keepalived/flowsync-notify-fifo"
+        let path = arguments == "GROUP gateway" ? "" : "'\(folder.path)/fifo'"
+        let result = try run("mkfifo '\(folder.path)/fifo' && \(reader) \(arguments) \(path)")
+        #expect(result.status == 2 && result.output.hasPrefix("usage: "), "\(result)")
     }
 
     @Test("The fifo's reader waits for a daemon that is being restarted, until keepalived says something else")
