@@ -39,7 +39,7 @@ public final class KeepalivedPair {
 
     private func writeFiles(for router: LabNode) throws(LabError) {
         let (command, logger) = (path(router, "flowsync"), path(router, "logger"))
-        let socketPath = "\(lab.directory)/\(router).sock"
+        let socketPath = lab.socketPath(of: router)
         let program = try LabPrograms.command()
         try writeTextFile(command, "#!/bin/sh\nexec \(program) \"$@\" --socket \(socketPath)\n", mode: 0o700)
         try writeTextFile(logger, "#!/bin/sh\nexec cat >>\(path(router, "notify.log"))\n", mode: 0o700)

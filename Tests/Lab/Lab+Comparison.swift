@@ -80,7 +80,7 @@ extension Lab {
     public func differencesNow(primary: LabNode) throws(LabError) -> String {
         let command = try LabPrograms.command()
         func dump(_ cache: String, of router: LabNode) -> [String] {
-            [command, "dump", cache, "--socket", "\(directory)/\(router).sock"]
+            [command, "dump", cache, "--socket", socketPath(of: router)]
         }
         var commands: [(String, LabNode, [String])] = [
             ("kernel-of-\(primary)", primary, ["bash", "-c", "conntrack -L -f ipv4 && conntrack -L -f ipv6"]),

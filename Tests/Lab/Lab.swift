@@ -8,7 +8,7 @@ internal import Glibc
 public final class Lab: @unchecked Sendable {
     /// The start of every namespace name, and the name of the lab's folder.
     public let name: String
-    /// Configuration files, logs and control sockets; removed with the lab.
+    /// Configuration files and logs, and what the daemons keep while they run; removed with the lab.
     public let directory: String
     /// The routers, in order.
     public let routers: [LabNode]
@@ -41,6 +41,7 @@ public final class Lab: @unchecked Sendable {
         directory = "/tmp/" + name
         guard mkdir(directory, 0o700) == 0 else { throw LabError(call: "mkdir", errno: errno, directory) }
         do {
+            for router in routers { try makeRunDirectory(of: router) }
             try layOut()
         } catch {
             LabSweeper.remove(name)

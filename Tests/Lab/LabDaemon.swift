@@ -62,7 +62,7 @@ extension Lab {
             throw LabError("the lab already runs a daemon on \(router)")
         }
         let configurationPath = "\(directory)/\(router).toml"
-        let socketPath = "\(directory)/\(router).sock"
+        let socketPath = socketPath(of: router)
         try writeConfiguration(settings, of: router)
         if settings.security == .sealed, access(keyFilePath(of: router), F_OK) != 0 { try setKeys([key], of: router) }
         var environment = environment
@@ -90,7 +90,7 @@ extension Lab {
     public func writeConfiguration(_ settings: DaemonSettings, of router: LabNode) throws(LabError) {
         let text = settings.configuration(
             for: router,
-            socketPath: "\(directory)/\(router).sock",
+            socketPath: socketPath(of: router),
             keyFilePath: keyFilePath(of: router),
             among: routers
         )
@@ -159,8 +159,19 @@ extension Lab {
         try cutLinks(of: router)
         daemons[router]?.process.wait(timeoutSeconds: 5)
         daemons[router] = nil
-        try runChecked(["find", directory, "-maxdepth", "1", "-name", "\(router).sock*", "-delete"])
+        try runChecked(["rm", "-r", runDirectory(of: router)])
+        try makeRunDirectory(of: router)
     }
+
+    /// What stands for a router's `/run/flowsync`: the control socket and what lies beside it.
+    public func runDirectory(of router: LabNode) -> String { "\(directory)/run-\(router)" }
+
+    func makeRunDirectory(of router: LabNode) throws(LabError) {
+        try runChecked(["mkdir", "-m", "755", runDirectory(of: router)])
+    }
+
+    /// Where a router's daemon listens for commands.
+    public func socketPath(of router: LabNode) -> String { "\(runDirectory(of: router))/control.sock" }
 
     /// Asks a daemon to stop and returns its exit status.
     @discardableResult
@@ -195,7 +206,7 @@ extension Lab {
 
     /// The command line of `flowsync` for a router's daemon, for `start`.
     public func flowsyncCommand(on router: LabNode, _ arguments: [String]) throws(LabError) -> [String] {
-        [try LabPrograms.command()] + arguments + ["--socket", "\(directory)/\(router).sock"]
+        [try LabPrograms.command()] + arguments + ["--socket", socketPath(of: router)]
     }
 
     /// What `flowsync status --json` says.

@@ -80,11 +80,25 @@ public final class TalkingTraffic {
     ///
     /// - Throws: also if one of them could not be opened.
     public func open(_ count: Int, _ path: Traffic.Path, _ kind: TrafficProtocol = .tcp) throws(LabError) {
-        groupNames.append(path.rawValue + (kind == .udp ? "-UDP" : ""))
-        let (address, port) = path.destination
-        let sources = path.sources.joined(separator: ",")
+        try open(count, path.rawValue, kind, from: path.sources, to: path.destination)
+    }
+
+    /// Opens connections between given addresses, like `open` along a path.
+    ///
+    /// - Parameter name: what the report calls them; "-UDP" is added for probes.
+    public func open(
+        _ count: Int,
+        _ name: String,
+        _ kind: TrafficProtocol = .tcp,
+        from sources: [String],
+        to destination: (address: String, port: Int)
+    ) throws(LabError) {
+        groupNames.append(name + (kind == .udp ? "-UDP" : ""))
         let group = groupNames.count
-        try client.writeLine("open \(group) \(kind.rawValue) \(sources) \(address) \(port) \(count)")
+        let sources = sources.joined(separator: ",")
+        try client.writeLine(
+            "open \(group) \(kind.rawValue) \(sources) \(destination.address) \(destination.port) \(count)"
+        )
         let answer = try client.readLine(timeoutSeconds: 90)
         guard answer == "opened \(group) \(count) 0" else {
             throw LabError("not all \(count) connections (\(groupNames[group - 1])) could be opened: \(answer)")

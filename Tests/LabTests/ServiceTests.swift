@@ -27,7 +27,7 @@ extension LabTests {
         private func goodConfiguration(_ lab: Lab) -> String {
             DaemonSettings().configuration(
                 for: .r1,
-                socketPath: "\(lab.directory)/r1.sock",
+                socketPath: lab.socketPath(of: .r1),
                 keyFilePath: lab.keyFilePath(of: .r1)
             )
         }
@@ -86,7 +86,7 @@ extension LabTests {
             // The datagrams carry no time, so the test has to read them while the commit runs.
             let commit = try lab.start(
                 on: .r2,
-                [try LabPrograms.command(), "role", "primary", "--socket", "\(lab.directory)/r2.sock"]
+                [try LabPrograms.command(), "role", "primary", "--socket", lab.socketPath(of: .r2)]
             )
             while commit.isRunning { _ = socket.wait(for: "never", within: 0.05) }
             #expect(commit.exitStatus == 0)
