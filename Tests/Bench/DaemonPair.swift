@@ -35,8 +35,10 @@ protocol DaemonPair {
     func processID(_ router: LabNode) throws(LabError) -> Int32
     /// Asks a router's daemon for its numbers.
     func counts(_ router: LabNode) throws(LabError) -> CacheCounts
-    /// How often the first router's daemon has done what it does at long intervals; nil if there is no such thing.
+    /// How often the first router's daemon has compared its cache with the kernel's table; nil if it never does.
     func auditCount() throws(LabError) -> Int?
+    /// The command that makes the daemon do it now; nil if it never does.
+    func auditCommand(_ router: LabNode) throws(LabError) -> [String]?
     /// The command that puts the external cache into the kernel.
     func commitCommand(_ router: LabNode) throws(LabError) -> [String]
     /// The command that prints the internal cache.
@@ -129,6 +131,10 @@ final class FlowSyncPair: DaemonPair {
     func auditCount() throws(LabError) -> Int? {
         let statistics: Answer.Statistics = try decode(.r1, "/v1/stats")
         return statistics.kernel.auditCount
+    }
+
+    func auditCommand(_ router: LabNode) throws(LabError) -> [String]? {
+        try lab.flowsyncCommand(on: router, ["resync", "kernel"])
     }
 
     func commitCommand(_ router: LabNode) throws(LabError) -> [String] {
@@ -265,6 +271,8 @@ final class ConntrackdPair: DaemonPair {
     }
 
     func auditCount() throws(LabError) -> Int? { nil }
+
+    func auditCommand(_ router: LabNode) throws(LabError) -> [String]? { nil }
 
     func commitCommand(_ router: LabNode) throws(LabError) -> [String] {
         ["conntrackd", "-C", configurationPath(router), "-c"]

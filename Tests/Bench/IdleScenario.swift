@@ -8,13 +8,16 @@ struct IdleScenario: Scenario {
     let subjects: [Subject] = [.flowsync, .conntrackd]
 
     private static let flowCount = 1_000_000
-    private static let idleSeconds = 30.0
-    private static let auditSecondsMax = 400.0
+    private static let quietSeconds = 60.0
+    /// flowsyncd compares its cache with the kernel's table so many times the length of such an audit after the last.
+    private static let auditPauseFactor = 500.0
 
     var entryCountMax: Int { Self.flowCount + 1_000 }
 
-    /// Takes a window of a whole period where the daemon looks through the kernel's table at intervals: from the end of
-    /// one such audit to the end of the next.
+    /// Takes a minute without an audit, and adds an audit's time as often as there is one.
+    ///
+    /// With a million flows audits are a quarter of an hour apart: rather than waiting for one, the daemon is told to
+    /// read the kernel's table, which is the same work.
     func run(_ subject: Subject) throws -> Sample {
         let bench = try BenchLab(subject, flowCountMax: Self.flowCount)
         defer { bench.lab.close() }
@@ -24,30 +27,47 @@ struct IdleScenario: Scenario {
         try bench.load(Workload(creates: Self.flowCount, rate: 50_000))
         try bench.waitUntilQuiet()
 
-        let count = try pair.auditCount()
-        if let count { try waitForAudit(count + 1, pair) }
         let clocks = try [LabNode.r1, .r2].map { try ProcessClock(processID: pair.processID($0)) }
-        let before = try clocks.map { try $0.nanoseconds() }
-        let start = Clock.seconds
-        if let count { try waitForAudit(count + 2, pair) } else { Clock.sleep(seconds: Self.idleSeconds) }
-        let elapsed = Clock.seconds - start
-        let after = try clocks.map { try $0.nanoseconds() }
-        for (index, key) in ["idle", "idleStandby"].enumerated() {
-            sample.values[key] = Double(after[index] - before[index]) / 1e9 / elapsed * 100
+        let audit = try audit(bench, clocks[0])
+        var shares = try quietShares(pair, clocks)
+        if let audit {
+            shares[0] += (audit.busy - shares[0] * audit.elapsed) / (audit.seconds * Self.auditPauseFactor)
+            sample.values["audit"] = audit.seconds
+            sample.values["auditBusy"] = audit.busy
         }
-        sample.values["window"] = elapsed
+        sample.values["idle"] = shares[0] * 100
+        sample.values["idleStandby"] = shares[1] * 100
         try bench.noteCounts(Self.flowCount, &sample)
         return sample
     }
 
-    private func waitForAudit(_ count: Int, _ pair: any DaemonPair) throws {
-        let deadline = Clock.seconds + Self.auditSecondsMax
-        while try pair.auditCount().map({ $0 < count }) ?? false {
-            guard Clock.seconds < deadline else {
-                throw LabError("flowsyncd has not looked through the kernel's table for \(Self.auditSecondsMax) s")
-            }
-            // Seldom: each question is work.
-            Clock.sleep(seconds: 5)
+    /// One audit: its length, processor time from its start until the daemon is quiet, and how long that was.
+    ///
+    /// Nil where there are none. Afterwards the daemon waits as long as after any other before it begins the next.
+    private func audit(
+        _ bench: BenchLab,
+        _ clock: ProcessClock
+    ) throws -> (seconds: Double, busy: Double, elapsed: Double)? {
+        guard let command = try bench.daemons().auditCommand(.r1) else { return nil }
+        let start = Clock.seconds
+        let before = try clock.nanoseconds()
+        let seconds = try bench.timed(command, on: .r1).milliseconds / 1_000
+        try bench.waitUntilQuiet()
+        return (seconds, Double(try clock.nanoseconds() - before) / 1e9, Clock.seconds - start)
+    }
+
+    /// The shares of a core that the daemons take while there is nothing to do.
+    private func quietShares(_ pair: any DaemonPair, _ clocks: [ProcessClock]) throws -> [Double] {
+        for _ in 0..<3 {
+            let auditCount = try pair.auditCount()
+            let start = Clock.seconds
+            let before = try clocks.map { try $0.nanoseconds() }
+            Clock.sleep(seconds: Self.quietSeconds)
+            let after = try clocks.map { try $0.nanoseconds() }
+            let elapsed = Clock.seconds - start
+            guard try pair.auditCount() == auditCount else { continue }
+            return zip(before, after).map { Double($1 - $0) / 1e9 / elapsed }
         }
+        throw LabError("flowsyncd reads the kernel's table again and again")
     }
 }

@@ -3,9 +3,10 @@ internal import Flow
 internal import Glibc
 public import Lab
 
-/// Carries out workloads on the connection table of this process's network namespace, by netlink, in batches.
+/// Carries out a workload on the connection table of this process's network namespace, by netlink, in batches.
 ///
-/// The flows are `FlowInjector`'s: established TCP connections with source NAT. Each operation is one event.
+/// The flows are `FlowInjector`'s: established TCP connections with source NAT. Each operation is one event. All
+/// requests are built beforehand: while it runs, the program does nothing but hand them to the kernel.
 public final class LoadGenerator {
     /// A moment and how many operations the kernel had carried out by then.
     public struct Mark: Sendable {
@@ -22,19 +23,25 @@ public final class LoadGenerator {
     private static let tickNanoseconds: UInt64 = 200_000
 
     private let pipe: NetlinkPipe
-    private let memory = UnsafeMutableRawBufferPointer.allocate(
-        byteCount: RequestEncoder.encodedByteCountMax * batchCountMax,
-        alignment: 16
-    )
+    private let workload: Workload
+    /// All requests, one after the other; pages are taken as they are written.
+    private let memory: UnsafeMutableRawBufferPointer
+    /// Where each request begins, and the last one ends.
+    private var offsets: [Int] = [0]
     private var failedCount = 0
     /// One per batch, if they are wanted.
     public private(set) var marks: [Mark] = []
     /// Whether `marks` is kept.
     public var keepsMarks = false
 
-    /// Opens the netlink socket.
-    public init() throws(LabError) {
+    /// Opens the netlink socket and builds the workload's requests.
+    public init(_ workload: Workload) throws(LabError) {
+        self.workload = workload
         pipe = try NetlinkPipe(receiveBufferByteCount: 8 << 20)
+        memory = .allocate(byteCount: RequestEncoder.encodedByteCountMax * (workload.operationCount + 1), alignment: 16)
+        offsets.reserveCapacity(workload.operationCount + 1)
+        var mixer = Mixer(workload)
+        for _ in 0..<workload.operationCount { append(mixer.next()) }
         try sleepPrecisely()
     }
 
@@ -42,24 +49,38 @@ public final class LoadGenerator {
         memory.deallocate()
     }
 
-    /// Carries out a workload.
-    public func run(_ workload: Workload) throws(LabError) -> WorkloadResult {
-        var mixer = Mixer(workload)
-        failedCount = 0
+    private func append(_ operation: Mixer.Operation) {
+        let start = offsets[offsets.count - 1]
+        let room = UnsafeMutableRawBufferPointer(rebasing: memory[start...])
+        var output = OutputRawSpan(buffer: room, initializedCount: 0)
+        _ = RequestEncoder.encode(
+            operation.request,
+            of: FlowInjector.flow(operation.number, generation: operation.generation),
+            sequence: 0,
+            isAcknowledged: false,
+            into: &output
+        )
+        offsets.append(start + output.finalize(for: room))
+    }
+
+    /// Carries it out.
+    public func run() throws(LabError) -> WorkloadResult {
+        // The load stands for packets, which the kernel handles before it lets any program run: a rate is kept even
+        // where the daemons want all processors.
+        if workload.rate > 0 { setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, -20) }
         var issuedCount = 0
         var batchNumber = 0
         let start = Clock.nanoseconds
         while issuedCount < workload.operationCount {
-            let due = dueCount(workload, issuedCount, since: start)
+            let due = dueCount(issuedCount, since: start)
             if due == 0 {
                 sleepUntil((Clock.nanoseconds / Self.tickNanoseconds + 1) * Self.tickNanoseconds)
                 continue
             }
-            let count = min(due, Self.batchCountMax)
-            let byteCount = encode(count, &mixer)
-            issuedCount += count
+            let first = issuedCount
+            issuedCount += min(due, Self.batchCountMax)
             if keepsMarks { marks.append(Mark(nanoseconds: Clock.nanoseconds, operationCount: issuedCount)) }
-            try pipe.send(UnsafeRawBufferPointer(rebasing: memory[..<byteCount]))
+            try pipe.send(UnsafeRawBufferPointer(rebasing: memory[offsets[first]..<offsets[issuedCount]]))
             batchNumber += 1
             if batchNumber % 64 == 0 { try countRefusals() }
         }
@@ -71,7 +92,7 @@ public final class LoadGenerator {
         )
     }
 
-    private func dueCount(_ workload: Workload, _ issuedCount: Int, since start: UInt64) -> Int {
+    private func dueCount(_ issuedCount: Int, since start: UInt64) -> Int {
         let left = workload.operationCount - issuedCount
         guard workload.rate > 0 else { return left }
         let elapsed = Double(Clock.nanoseconds - start) / 1e9
@@ -84,22 +105,6 @@ public final class LoadGenerator {
             tv_nsec: Int(nanoseconds % 1_000_000_000)
         )
         clock_nanosleep(CLOCK_MONOTONIC, Int32(TIMER_ABSTIME), &time, nil)
-    }
-
-    /// Writes the next requests to `memory` and returns their length.
-    private func encode(_ count: Int, _ mixer: inout Mixer) -> Int {
-        var output = OutputRawSpan(buffer: memory, initializedCount: 0)
-        for _ in 0..<count {
-            let operation = mixer.next()
-            _ = RequestEncoder.encode(
-                operation.request,
-                of: FlowInjector.flow(operation.number, generation: operation.generation),
-                sequence: 0,
-                isAcknowledged: false,
-                into: &output
-            )
-        }
-        return output.finalize(for: memory)
     }
 
     /// The kernel answers refusals only.

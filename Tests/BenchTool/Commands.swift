@@ -100,11 +100,11 @@ struct LoadCommand: ParsableCommand {
     }
 
     func run() throws {
-        let generator = try LoadGenerator()
+        let generator = try LoadGenerator(workload)
         generator.keepsMarks = marks != nil
         Console.say("ready")
         _ = readLine()
-        let result = try generator.run(workload)
+        let result = try generator.run()
         if let marks {
             let lines = generator.marks.map { "\($0.nanoseconds) \($0.operationCount)\n" }
             try writeTextFile(marks, lines.joined())
