@@ -33,6 +33,9 @@ public struct GateCount: Equatable, Sendable {
 /// 5.12), and nobody else can change it, not even `nft flush ruleset`. When the socket closes, because this value goes
 /// or the process ends in whatever way, the kernel removes the table before the process is gone.
 ///
+/// With traffic groups there is a gate for each, with a table and a socket of its own; its scope says which packets it
+/// is for. No two of them are for the same packet, and none knows of another.
+///
 /// A closed gate asks for flows, so the kernel tracks connections from then on, if it did not before.
 ///
 /// All calls block until the kernel has done its work: well below a millisecond with a hundred addresses, some tens of
@@ -41,7 +44,7 @@ public struct Gate: ~Copyable, Sendable {
     /// The most times that a change is asked for again after its answers were lost.
     private static let attemptCountMax = 3
 
-    private let interfaces: [String]
+    private let table: GateTable
     private let receiveBufferByteCount: Int
     /// Nil after it had to be closed to open the gate.
     private var socket: GateSocket?
@@ -53,21 +56,31 @@ public struct Gate: ~Copyable, Sendable {
     ///
     /// It belongs to the network namespace of the calling thread. Nothing is changed in the kernel yet.
     ///
+    /// - Parameters:
+    ///   - table: The name of its table of the family `inet`, which must be no other gate's.
+    ///   - scope: For which packets it is.
     /// - Throws: `kernelLacks(.tables)` on a kernel without netfilter's netlink, or `system`.
-    public static func make(interfaces: [String]) throws(GateError) -> Gate {
+    public static func make(
+        interfaces: [String],
+        table: String = "flowsync",
+        scope: GateScope = GateScope()
+    ) throws(GateError) -> Gate {
         // The kernel takes about 1 KiB of the buffer for each answer.
-        try make(interfaces: interfaces, receiveBufferByteCount: 1 << 20)
+        try make(
+            GateTable(name: table, interfaces: interfaces, scope: scope),
+            receiveBufferByteCount: 1 << 20
+        )
     }
 
-    static func make(interfaces: [String], receiveBufferByteCount: Int) throws(GateError) -> Gate {
-        precondition(!interfaces.isEmpty, "a gate without an interface lets everything pass")
-        var gate = Gate(interfaces: interfaces, receiveBufferByteCount: receiveBufferByteCount)
+    static func make(_ table: GateTable, receiveBufferByteCount: Int) throws(GateError) -> Gate {
+        precondition(!table.interfaces.isEmpty, "a gate without an interface lets everything pass")
+        var gate = Gate(table: table, receiveBufferByteCount: receiveBufferByteCount)
         _ = try gate.openSocket()
         return gate
     }
 
-    private init(interfaces: [String], receiveBufferByteCount: Int) {
-        self.interfaces = interfaces
+    private init(table: GateTable, receiveBufferByteCount: Int) {
+        self.table = table
         self.receiveBufferByteCount = receiveBufferByteCount
     }
 
@@ -81,14 +94,15 @@ public struct Gate: ~Copyable, Sendable {
         for _ in 0..<Self.attemptCountMax {
             let batch =
                 isClosed
-                ? GateTable.replacement(ownAddresses: ownAddresses, base: sequence)
-                : GateTable.creation(interfaces: interfaces, ownAddresses: ownAddresses, base: sequence)
+                ? table.replacement(ownAddresses: ownAddresses, base: sequence)
+                : table.creation(ownAddresses: ownAddresses, base: sequence)
             switch try perform(batch) {
             case .done:
                 isClosed = true
                 return
             case .failed(let part, let errno):
-                throw try GateError(part: part, errno: errno, table: tableState(after: errno))
+                let state = try tableState(after: errno)
+                throw GateError(part: part, errno: errno, table: table.name, state: state)
             case .unknown:
                 // The table being there, the transaction was done. Replacing addresses can be done twice.
                 if !isClosed, try tableState() == .own {
@@ -97,7 +111,7 @@ public struct Gate: ~Copyable, Sendable {
                 }
             }
         }
-        throw .answersLost
+        throw .answersLost(table: table.name)
     }
 
     /// Opens the gate in one transaction, and returns what it dropped while it was closed.
@@ -119,11 +133,15 @@ public struct Gate: ~Copyable, Sendable {
     public mutating func count() throws(GateError) -> GateCount {
         guard isClosed else { return GateCount() }
         for _ in 0..<Self.attemptCountMax {
-            guard let answer = try ask(GateTable.counterQuery) else { continue }
+            guard let answer = try ask(table.counterQuery) else { continue }
             if let count = GateTable.count(in: answer) { return count }
-            throw .refused(part: "the counter", errno: answer.errorNumber ?? EBADMSG)
+            throw .refused(
+                part: "the counter",
+                table: table.name,
+                errno: answer.errorNumber ?? EBADMSG
+            )
         }
-        throw .answersLost
+        throw .answersLost(table: table.name)
     }
 
     // MARK: - The kernel
@@ -138,17 +156,17 @@ public struct Gate: ~Copyable, Sendable {
 
     private mutating func tableState() throws(GateError) -> TableState {
         for _ in 0..<Self.attemptCountMax {
-            guard let answer = try ask(GateTable.query) else { continue }
+            guard let answer = try ask(table.query) else { continue }
             switch answer.errorNumber {
             case ENOENT: return .absent
             case EPERM: throw .missingPrivilege
-            case .some(let errno): throw .refused(part: "the listing", errno: errno)
+            case .some(let errno): throw .refused(part: "the listing", table: table.name, errno: errno)
             case nil: break
             }
             guard let owner = GateTable.owner(in: answer) else { return .foreign }
             return owner == socket?.portID ? .own : .ownedByAnother
         }
-        throw .answersLost
+        throw .answersLost(table: table.name)
     }
 
     /// The table's state where an errno does not tell it.
@@ -159,7 +177,7 @@ public struct Gate: ~Copyable, Sendable {
     /// Removes the table; false if the kernel does not say that it is gone.
     private mutating func remove() -> Bool {
         for _ in 0..<Self.attemptCountMax {
-            switch try? perform(GateTable.removal(base: sequence)) {
+            switch try? perform(table.removal(base: sequence)) {
             case .done: return true
             case .unknown where (try? tableState()) == .absent: return true
             case .unknown: continue

@@ -23,10 +23,13 @@ struct GateBatch {
     /// What each message is about that the kernel answers; number i has the sequence number `base + i`.
     private(set) var parts: [Part] = [.batch]
     let base: UInt32
+    /// The name of the table that all of it is about.
+    let table: String
 
     /// A batch whose first message has the sequence number `base`.
-    init(base: UInt32) {
+    init(base: UInt32, table: String) {
         self.base = base
+        self.table = table
         appendEnd(NFTMessage.batchBegin, sequence: base)
     }
 

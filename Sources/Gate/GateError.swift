@@ -6,15 +6,15 @@ public enum GateError: Error, Equatable, CustomStringConvertible {
     /// The process may not change nf_tables.
     case missingPrivilege
     /// A table of the gate's name exists that nobody owns: an operator's, or one of a saved ruleset.
-    case foreignTable
+    case foreignTable(table: String)
     /// The table belongs to a process that still runs, by another netlink socket.
-    case ownedByAnother
+    case ownedByAnother(table: String)
     /// The kernel cannot do what the gate is made of.
     case kernelLacks(KernelFeature)
     /// The kernel refused a part of the change for another reason; nothing of the change was done.
-    case refused(part: String, errno: Int32)
+    case refused(part: String, table: String, errno: Int32)
     /// The kernel's answers were lost again and again for want of room (`ENOBUFS`): it is not known what it did.
-    case answersLost
+    case answersLost(table: String)
     /// A system call on the socket failed.
     case system(SystemError)
 
@@ -32,6 +32,8 @@ public enum GateError: Error, Equatable, CustomStringConvertible {
         case counters
         /// Rules that ask for a flow's state (`ct state`).
         case connectionState
+        /// Conntrack zones, and rules that ask for a flow's one (`ct zone`).
+        case zones
         /// Rules that ask what an address is to this host (`fib daddr type`).
         case addressType
     }
@@ -42,27 +44,25 @@ public enum GateError: Error, Equatable, CustomStringConvertible {
         case .missingPrivilege:
             "not allowed to change nf_tables, in which the gate is made: run as root or give the service CAP_NET_ADMIN "
                 + "(AmbientCapabilities=CAP_NET_ADMIN)"
-        case .foreignTable:
-            "the table \(Self.tableName), which is the gate's, exists already and is not ours: remove it with "
-                + "`nft delete table \(Self.tableName)`, also from the ruleset that is loaded at boot"
-        case .ownedByAnother:
-            "the table \(Self.tableName), which is the gate's, belongs to another process that runs, most likely a "
-                + "second flowsyncd: stop that one; `nft list table \(Self.tableName)` shows it"
+        case .foreignTable(let table):
+            "the table inet \(table), which is the gate's, exists already and is not ours: remove it with "
+                + "`nft delete table inet \(table)`, also from the ruleset that is loaded at boot"
+        case .ownedByAnother(let table):
+            "the table inet \(table), which is the gate's, belongs to another process that runs, most likely a "
+                + "second flowsyncd: stop that one; `nft list table inet \(table)` shows it"
         case .kernelLacks(let feature):
             "this kernel lacks \(feature.phrase), which the gate needs: \(feature.remedy), or remove gate-interfaces "
                 + "from [takeover]"
-        case .refused(let part, let errno):
-            "the kernel refused \(part) of the table \(Self.tableName): \(SystemError.text(of: errno)) "
+        case .refused(let part, let table, let errno):
+            "the kernel refused \(part) of the table inet \(table): \(SystemError.text(of: errno)) "
                 + "(\(SystemError.name(of: errno))); nothing of this change was done"
-        case .answersLost:
-            "the kernel's answers about the table \(Self.tableName) were lost for want of room (ENOBUFS), again and "
-                + "again: `nft list table \(Self.tableName)` shows what is in force"
+        case .answersLost(let table):
+            "the kernel's answers about the table inet \(table) were lost for want of room (ENOBUFS), again and "
+                + "again: `nft list table inet \(table)` shows what is in force"
         case .system(let error):
             "the gate's netlink socket: \(error)"
         }
     }
-
-    private static let tableName = "inet \(GateTable.name)"
 }
 
 extension GateError.KernelFeature {
@@ -74,6 +74,7 @@ extension GateError.KernelFeature {
         case .sets: "nf_tables sets"
         case .counters: "nf_tables' named counters"
         case .connectionState: "nf_tables' ct state"
+        case .zones: "conntrack zones (nf_tables' ct zone)"
         case .addressType: "nf_tables' fib daddr type"
         }
     }
@@ -86,6 +87,7 @@ extension GateError.KernelFeature {
         case .sets: Self.remedy(module: "nf_tables_set", option: "CONFIG_NF_TABLES")
         case .counters: Self.remedy(module: "nft_objref", option: "CONFIG_NFT_OBJREF")
         case .connectionState: Self.remedy(module: "nft_ct", option: "CONFIG_NFT_CT")
+        case .zones: "use one built with CONFIG_NF_CONNTRACK_ZONES"
         case .addressType: Self.remedy(module: "nft_fib_inet", option: "CONFIG_NFT_FIB_INET")
         }
     }
@@ -98,11 +100,12 @@ extension GateError.KernelFeature {
 extension GateError {
     /// What the kernel's refusal of a part means.
     ///
-    /// - Parameter table: Whose table of the gate's name there is, if that was asked.
-    init(part: GateBatch.Part, errno: Int32, table: Gate.TableState?) {
+    /// - Parameter state: Whose table of the gate's name there is, if that was asked.
+    init(part: GateBatch.Part, errno: Int32, table: String, state: Gate.TableState?) {
         switch (part, errno) {
-        case (_, EPERM): self = table == .ownedByAnother ? .ownedByAnother : .missingPrivilege
-        case (.table, EEXIST): self = table == .ownedByAnother ? .ownedByAnother : .foreignTable
+        case (_, EPERM): self = state == .ownedByAnother ? .ownedByAnother(table: table) : .missingPrivilege
+        case (.table, EEXIST):
+            self = state == .ownedByAnother ? .ownedByAnother(table: table) : .foreignTable(table: table)
         case (.batch, EOPNOTSUPP), (.batch, EINVAL): self = .kernelLacks(.tables)
         // Before 5.12 the flag was an unknown one.
         case (.table, EOPNOTSUPP), (.table, EINVAL): self = .kernelLacks(.ownedTables)
@@ -111,7 +114,7 @@ extension GateError {
         case (.chain, ENOENT), (.chain, EOPNOTSUPP): self = .kernelLacks(.inetChains)
         case (.rule(let feature?), ENOENT), (.rule(let feature?), EOPNOTSUPP):
             self = .kernelLacks(feature)
-        default: self = .refused(part: part.phrase, errno: errno)
+        default: self = .refused(part: part.phrase, table: table, errno: errno)
         }
     }
 }

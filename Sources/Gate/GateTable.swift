@@ -25,25 +25,53 @@ internal import Policy
 /// }
 /// ```
 ///
+/// The gate of a traffic group has a table of its own, `flowsync-web`, with more sets and, in place of the last rule:
+///
+/// ```
+///     set others4 { type ipv4_addr; flags interval; elements = { … } }
+///     set group4 { type ipv4_addr; flags interval; elements = { … } }
+///     chain gate {
+///         …
+///         ip saddr @others4 accept
+///         ip daddr @others4 accept
+///         ct zone { 5 } accept
+///         ip saddr @group4 counter name "dropped" drop
+///         ip daddr @group4 counter name "dropped" drop
+///         ct zone { 7, 8 } counter name "dropped" drop
+///     }
+/// ```
+///
+/// "Others" are the packets of the groups before it, and `others6` and `group6` the IPv6 networks; what would be empty
+/// is left out. The gate of all flows that are in no group has the first of these rules and its own last one.
+///
 /// `accept` ends this chain only: other tables have their say all the same. The interfaces are compared by name for
 /// each packet, so that one may appear later. The addresses are sets, so that they can be replaced in a transaction
 /// that leaves rules and counter as they are.
-enum GateTable {
-    static let name = "flowsync"
-    private static let comment = "the gate of flowsyncd, closed while this router is not primary"
+struct GateTable {
+    let name: String
+    let interfaces: [String]
+    let scope: GateScope
+
     static let chain = "gate"
     static let counter = "dropped"
     static let interfaceSet = "interfaces"
     static let ipv4Set = "own4"
     static let ipv6Set = "own6"
+    /// The kernel makes a name of it for a set that has none; in the transaction it is told by its number.
+    static let anonymousSet = "__set%d"
 
     /// After conntrack (-200), which the rules ask, and before everything that would act on the packet: marking (-150)
     /// and destination NAT (-100), which would make a flow of it.
     private static let priority: Int32 = -190
 
+    private var comment: String {
+        let subject = scope == GateScope() ? "" : " for these packets"
+        return "the gate of flowsyncd, closed while this router is not primary\(subject)"
+    }
+
     /// The transaction that makes the table.
-    static func creation(interfaces: [String], ownAddresses: [HostAddress], base: UInt32) -> GateBatch {
-        var batch = GateBatch(base: base)
+    func creation(ownAddresses: [HostAddress], base: UInt32) -> GateBatch {
+        var batch = GateBatch(base: base, table: name)
         batch.append(.table, NFTMessage.newTable, flags: Netlink.create | Netlink.exclusive) {
             message in
             message.put(NFTA_TABLE_NAME.rawValue, name: name)
@@ -52,39 +80,41 @@ enum GateTable {
         }
         batch.append(.counter, NFTMessage.newObject, flags: Netlink.create) { message in
             message.put(NFTA_OBJ_TABLE.rawValue, name: name)
-            message.put(NFTA_OBJ_NAME.rawValue, name: counter)
+            message.put(NFTA_OBJ_NAME.rawValue, name: Self.counter)
             message.put(NFTA_OBJ_TYPE.rawValue, UInt32(NFT_OBJECT_COUNTER))
             message.nest(NFTA_OBJ_DATA.rawValue) { _ in }
         }
         batch.appendSet(
-            interfaceSet,
+            Self.interfaceSet,
             id: 1,
             NFTListing.interfaceName,
             keyByteCount: 16,
             isHostByteOrder: true
         )
-        batch.appendSet(ipv4Set, id: 2, NFTListing.ipv4Address, keyByteCount: 4)
-        batch.appendSet(ipv6Set, id: 3, NFTListing.ipv6Address, keyByteCount: 16)
-        batch.appendElements(interfaces.map(key), to: interfaceSet)
+        batch.appendSet(Self.ipv4Set, id: 2, NFTListing.ipv4Address, keyByteCount: 4)
+        batch.appendSet(Self.ipv6Set, id: 3, NFTListing.ipv6Address, keyByteCount: 16)
+        batch.appendElements(interfaces.map { SetElement(key: Self.key($0)) }, to: Self.interfaceSet)
         batch.appendAddresses(ownAddresses)
+        batch.appendSets(of: scope)
         batch.append(.chain, NFTMessage.newChain, flags: Netlink.create) { message in
             message.put(NFTA_CHAIN_TABLE.rawValue, name: name)
-            message.put(NFTA_CHAIN_NAME.rawValue, name: chain)
+            message.put(NFTA_CHAIN_NAME.rawValue, name: Self.chain)
             message.put(NFTA_CHAIN_TYPE.rawValue, name: "filter")
             message.put(NFTA_CHAIN_POLICY.rawValue, UInt32(NF_ACCEPT))
             message.nest(NFTA_CHAIN_HOOK.rawValue) { hook in
                 hook.put(NFTA_HOOK_HOOKNUM.rawValue, UInt32(NF_INET_PRE_ROUTING.rawValue))
-                hook.put(NFTA_HOOK_PRIORITY.rawValue, priority)
+                hook.put(NFTA_HOOK_PRIORITY.rawValue, Self.priority)
             }
         }
-        batch.appendRules()
+        batch.appendRulesThatPass()
+        batch.appendRules(of: scope)
         return batch
     }
 
     /// The transaction that replaces the addresses in the table.
-    static func replacement(ownAddresses: [HostAddress], base: UInt32) -> GateBatch {
-        var batch = GateBatch(base: base)
-        for set in [ipv4Set, ipv6Set] {
+    func replacement(ownAddresses: [HostAddress], base: UInt32) -> GateBatch {
+        var batch = GateBatch(base: base, table: name)
+        for set in [Self.ipv4Set, Self.ipv6Set] {
             // Without a list of elements it means all of them.
             batch.append(.elements, NFTMessage.deleteElements) { message in
                 message.put(NFTA_SET_ELEM_LIST_TABLE.rawValue, name: name)
@@ -96,8 +126,8 @@ enum GateTable {
     }
 
     /// The transaction that removes the table and all in it.
-    static func removal(base: UInt32) -> GateBatch {
-        var batch = GateBatch(base: base)
+    func removal(base: UInt32) -> GateBatch {
+        var batch = GateBatch(base: base, table: name)
         batch.append(.removal, NFTMessage.deleteTable) { message in
             message.put(NFTA_TABLE_NAME.rawValue, name: name)
         }
@@ -105,17 +135,17 @@ enum GateTable {
     }
 
     /// The request for the table itself; the answer says whose it is.
-    static func query(sequence: UInt32) -> [UInt8] {
-        request(NFTMessage.getTable, sequence: sequence) { message in
+    func query(sequence: UInt32) -> [UInt8] {
+        Self.request(NFTMessage.getTable, sequence: sequence) { message in
             message.put(NFTA_TABLE_NAME.rawValue, name: name)
         }
     }
 
     /// The request for the counter.
-    static func counterQuery(sequence: UInt32) -> [UInt8] {
-        request(NFTMessage.getObject, sequence: sequence) { message in
+    func counterQuery(sequence: UInt32) -> [UInt8] {
+        Self.request(NFTMessage.getObject, sequence: sequence) { message in
             message.put(NFTA_OBJ_TABLE.rawValue, name: name)
-            message.put(NFTA_OBJ_NAME.rawValue, name: counter)
+            message.put(NFTA_OBJ_NAME.rawValue, name: Self.counter)
             message.put(NFTA_OBJ_TYPE.rawValue, UInt32(NFT_OBJECT_COUNTER))
         }
     }

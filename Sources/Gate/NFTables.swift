@@ -44,7 +44,8 @@ enum Netlink {
 /// Numbers of nft, the program, which the kernel keeps for it without looking at them: with them it lists a set's
 /// elements as what they are.
 enum NFTListing {
-    /// `TYPE_IPADDR`, `TYPE_IP6ADDR`, `TYPE_FIB_ADDR`, `TYPE_IFNAME`.
+    /// `TYPE_INTEGER`, `TYPE_IPADDR`, `TYPE_IP6ADDR`, `TYPE_FIB_ADDR`, `TYPE_IFNAME`.
+    static let integer: UInt32 = 4
     static let ipv4Address: UInt32 = 7
     static let ipv6Address: UInt32 = 8
     static let addressType: UInt32 = 38
@@ -54,6 +55,10 @@ enum NFTListing {
     static let hostByteOrder: [UInt8] = [0, 4] + UInt32(1).bytesInMemory
     /// The same for network byte order.
     static let networkByteOrder: [UInt8] = [0, 4] + UInt32(2).bytesInMemory
+
+    /// The user data of an interval without an end: `NFTNL_UDATA_SET_ELEM_FLAGS`, four bytes,
+    /// `NFTNL_SET_ELEM_F_INTERVAL_OPEN`.
+    static let openInterval: [UInt8] = [1, 4] + UInt32(1).bytesInMemory
 
     /// The user data of a table with a comment: `NFTNL_UDATA_TABLE_COMMENT`, its length with the NUL, the text.
     static func comment(_ text: String) -> [UInt8] {

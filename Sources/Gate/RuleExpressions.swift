@@ -14,10 +14,10 @@ extension NetlinkMessages {
         }
     }
 
-    /// Loads the state of the packet's flow as a bit.
-    mutating func loadConnectionState() {
+    /// Loads a property of the packet's flow, such as its state, as a bit, or its zone, in host byte order.
+    mutating func load(connection key: nft_ct_keys) {
         expression("ct") { data in
-            data.put(NFTA_CT_KEY.rawValue, UInt32(NFT_CT_STATE.rawValue))
+            data.put(NFTA_CT_KEY.rawValue, UInt32(key.rawValue))
             data.put(NFTA_CT_DREG.rawValue, Self.register)
         }
     }
@@ -76,6 +76,9 @@ extension NetlinkMessages {
             if isInverted { data.put(NFTA_LOOKUP_FLAGS.rawValue, UInt32(NFT_LOOKUP_F_INV.rawValue)) }
         }
     }
+
+    /// Looks the register's bytes up in a set without a name, which has this number in the transaction.
+    mutating func lookUpAnonymous(id: UInt32) { lookUp(GateTable.anonymousSet, id: id) }
 
     /// Counts the packet in a named counter.
     mutating func count(_ counter: String) {

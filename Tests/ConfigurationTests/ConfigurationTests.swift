@@ -20,6 +20,7 @@ struct ConfigurationTests {
         #expect(configuration.takeover.gateInterfaces == [])
         #expect(configuration.replicate.protocols.numbers == [1, 6, 17, 33, 47, 58, 132, 136])
         #expect(configuration.replicate.ignoredNetworks.map(\.description) == ["127.0.0.0/8", "::1/128"])
+        #expect(configuration.groups == TrafficGroups())
         #expect(configuration.controlSocketPath == "/run/flowsync/control.sock")
     }
 
@@ -89,6 +90,43 @@ struct ConfigurationTests {
             configuration.replicate.policy.ignoredNetworks.map(\.description) == ["10.0.0.0/8", "2001:db8::53/128"]
         )
         #expect(configuration.controlSocketPath == "/tmp/r1.sock")
+    }
+
+    @Test("Groups are taken over in the order of the file")
+    func groups() throws {
+        let configuration = try parse(
+            minimalText + """
+
+                [[group]]
+                name = "web"
+                sources = ["10.1.0.0/16", "2001:db8::/32"]
+                destinations = ["203.0.113.0/24"]
+                nat-addresses = ["198.51.100.1"]
+                marks = ["0x10/0xf0", "7"]
+                zones = [5, 65535]
+                [control]
+                socket = "/tmp/r1.sock"
+                [[group]]
+                name = "\(String(repeating: "a", count: 30))-9"
+                marks = ["0"]
+                sources = []
+                """
+        )
+        let web = TrafficGroup(
+            name: "web",
+            sources: try ["10.1.0.0/16", "2001:db8::/32"].map { try Network(parsing: $0) },
+            destinations: [try Network(parsing: "203.0.113.0/24")],
+            natAddresses: [try Network(parsing: "198.51.100.1")],
+            marks: try ["0x10/0xf0", "7"].map { try MarkMatch(parsing: $0) },
+            zones: [5, 65_535]
+        )
+        let last = TrafficGroup(
+            name: String(repeating: "a", count: 30) + "-9",
+            marks: [try MarkMatch(parsing: "0")]
+        )
+        #expect(configuration.groups.groups == [web, last])
+        let most = (1...15).map { "[[group]]\nname = \"g\($0)\"\nzones = [\($0)]\n" }.joined()
+        #expect(try parse(minimalText + "\n" + most).groups.names.last == "g15")
     }
 
     @Test("Other spellings of TOML mean the same")

@@ -1,4 +1,5 @@
 import Configuration
+import Policy
 import SystemIO
 import Testing
 
@@ -20,11 +21,14 @@ struct ExampleTests {
     @Test("What it comments out as a default is the default, and all keys are shown")
     func showsDefaults() throws {
         let text = try example()
-        // The udp and tcp links are alternatives, not defaults.
+        // The udp and tcp links are alternatives, not defaults; and there is no group.
         let alternative = try #require(text.firstRange(of: "# [[sync.link]]"))
         let kernel = try #require(text.firstRange(of: "[kernel]"))
-        let withoutAlternative = text[..<alternative.lowerBound] + text[kernel.lowerBound...]
-        let shown = withoutAlternative.split(separator: "\n", omittingEmptySubsequences: false).map { line in
+        let group = try #require(text.firstRange(of: "# [[group]]"))
+        let control = try #require(text.firstRange(of: "[control]"))
+        let withoutExamples =
+            text[..<alternative.lowerBound] + text[kernel.lowerBound..<group.lowerBound] + text[control.lowerBound...]
+        let shown = withoutExamples.split(separator: "\n", omittingEmptySubsequences: false).map { line in
             let isSetting = line.wholeMatch(of: /# [a-z-]+ = .*/) != nil
             return isSetting ? String(line.dropFirst(2)) : String(line)
         }
@@ -51,5 +55,19 @@ struct ExampleTests {
         let beside = try parse(text[..<start.lowerBound] + others + text[kernel.lowerBound...]).sync.links
         #expect(beside.count == 3)
         #expect(try parse("[sync]\ninsecure = true\n" + others).sync.links == Array(beside.dropFirst()))
+    }
+
+    @Test("The group that it comments out is valid, too, and has every key")
+    func group() throws {
+        let text = try example()
+        let start = try #require(text.firstRange(of: "# [[group]]"))
+        let control = try #require(text.firstRange(of: "[control]"))
+        let lines = text[start.lowerBound..<control.lowerBound].split(separator: "\n").map { $0.dropFirst(2) }
+        let group = lines.joined(separator: "\n") + "\n"
+        let groups = try parse(text[..<start.lowerBound] + group + text[control.lowerBound...]).groups
+        #expect(groups.names == ["default", "web"])
+        let web = try #require(groups.groups.first)
+        #expect(![web.sources, web.destinations, web.natAddresses].contains([]))
+        #expect(!web.marks.isEmpty && !web.zones.isEmpty)
     }
 }

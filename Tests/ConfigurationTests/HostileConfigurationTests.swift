@@ -33,6 +33,15 @@ struct HostileConfigurationTests {
         [replicate]
         protocols = ["tcp", "udp", '''icmp''', \"""gre\"""]
         ignore-addresses = ["127.0.0.0/8", "::1/128"]
+        [[group]]
+        name = "web"
+        sources = ["10.1.0.0/16", "2001:db8::/32"]
+        destinations = ["203.0.113.0/24"]
+        nat-addresses = ["198.51.100.1"]
+        [[group]]
+        name = "mail"
+        marks = ["0x10/0xf0", "7"]
+        zones = [5, 65_535]
         [control]
         socket = "/run/flowsync/control.sock"
         """,
@@ -59,7 +68,7 @@ struct HostileConfigurationTests {
         "\n",
         "\r\n", "\r", "\t", " ", "\u{0}", "\u{7f}", "\u{feff}", "é", "1", "-0", "0x", "1e999", "nan", "inf", "true",
         "1979-05-27", "07:32:00Z", "takeover", "gate-interfaces", "9223372036854775808", "sync", "sync.link", "link",
-        "group", "mode", "key-file",
+        "group", "mode", "key-file", "[[group]]", "name", "zones", "marks", "/0x",
         "\"\" = 1", "a.b.c = 1",
     ]
 

@@ -15,9 +15,8 @@ struct Slip: CustomTestStringConvertible, Sendable {
 // The slips, by kind. Line numbers are those of the text: `base` has six lines, `udp` five.
 extension Slip {
     static var all: [Slip] {
-        [unknownNames, wrongTypes, outOfRange, contradictions, syncContradictions, takeover, missing, noTOML].flatMap {
-            $0
-        }
+        [unknownNames, wrongTypes, outOfRange, contradictions, syncContradictions, takeover, groups, missing, noTOML]
+            .flatMap { $0 }
     }
 
     /// Lines 1…6 of what follows in the slips.

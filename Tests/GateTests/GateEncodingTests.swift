@@ -28,18 +28,73 @@ struct GateEncodingTests {
         }
         """
 
+    private static let table = GateTable(name: "flowsync", interfaces: ["eth0"], scope: GateScope())
+
     @Test(
         "The kernel holds what it would hold if nft had been told the gate's text",
         .enabled(if: GateNetwork.isAvailable, "needs root and the packages iproute2, nftables, conntrack")
     )
     func sameAsNft() throws {
+        try expectSameAsNft(Self.ruleset, table: "flowsync", scope: GateScope())
+    }
+
+    @Test(
+        "So it does for the gates of traffic groups, whose networks may hold one another or be all addresses",
+        .enabled(if: GateNetwork.isAvailable, "needs root and the packages iproute2, nftables, conntrack")
+    )
+    func scopesSameAsNft() throws {
+        let web = PacketMatch(
+            networks: try ["10.1.0.0/16", "10.1.2.0/23", "10.2.0.0/15", "fd00::/33", "::/1"].map {
+                try Network(parsing: $0)
+            },
+            zones: [7, 5, 7]
+        )
+        let rest = PacketMatch(
+            networks: try ["0.0.0.0/0", "192.0.2.1", "ff00::/8", "fd02::9"].map { try Network(parsing: $0) },
+            zones: [300, 9]
+        )
+        try expectSameAsNft(
+            Self.ruleset(
+                """
+                set others4 { type ipv4_addr; flags interval; elements = { 10.1.0.0/16, 10.2.0.0/15 } }
+                set others6 { type ipv6_addr; flags interval; elements = { ::/1, fd00::/33 } }
+                set group4 { type ipv4_addr; flags interval; elements = { 0.0.0.0/0 } }
+                set group6 { type ipv6_addr; flags interval; elements = { fd02::9, ff00::/8 } }
+                """,
+                """
+                ip saddr @others4 accept
+                ip daddr @others4 accept
+                ip6 saddr @others6 accept
+                ip6 daddr @others6 accept
+                ct zone { 5, 7 } accept
+                ip saddr @group4 counter name "dropped" drop
+                ip daddr @group4 counter name "dropped" drop
+                ip6 saddr @group6 counter name "dropped" drop
+                ip6 daddr @group6 counter name "dropped" drop
+                ct zone { 9, 300 } counter name "dropped" drop
+                """
+            ),
+            table: "flowsync-rest",
+            scope: GateScope(excluded: [web], included: rest)
+        )
+    }
+
+    /// The text of a group's gate.
+    private static func ruleset(_ sets: String, _ rules: String) -> String {
+        ruleset.replacing("inet flowsync ", with: "inet flowsync-rest ")
+            .replacing("not primary", with: "not primary for these packets")
+            .replacing("    chain gate", with: "\(sets)\nchain gate")
+            .replacing("        counter name \"dropped\" drop", with: rules)
+    }
+
+    private func expectSameAsNft(_ ruleset: String, table: String, scope: GateScope) throws {
         let network = try GateNetwork()
-        try network.inClient("nft -f - <<'END'\n\(Self.ruleset)\nEND\n")
-        let gate = try network.makeGate(interfaces: ["eth0", "a-name-of-15-by"])
+        try network.inClient("nft -f - <<'END'\n\(ruleset)\nEND\n")
+        let gate = try network.makeGate(interfaces: ["eth0", "a-name-of-15-by"], table: table, scope: scope)
         let addresses = ["192.0.2.255", "fe80::1234:5678:9abc:def0", "10.1.0.1", "fd01::1"]
         try gate.close(ownAddresses: addresses.map { try HostAddress(parsing: $0) })
         for debug in ["", "--debug=netlink"] {
-            let command = "nft \(debug) list table inet flowsync"
+            let command = "nft \(debug) list table inet \(table)"
             let ours = Self.comparable(try network.inRouter(command))
             #expect(ours == Self.comparable(try network.inClient(command)))
             #expect(ours.contains { $0.contains("drop") })
@@ -77,7 +132,7 @@ struct GateEncodingTests {
 
     @Test("A transaction is one batch: a head, numbered parts that want an answer, an end")
     func batch() {
-        let batch = GateTable.creation(interfaces: ["eth0"], ownAddresses: [], base: UInt32.max - 2)
+        let batch = Self.table.creation(ownAddresses: [], base: UInt32.max - 2)
         let sequenceCount = batch.sequenceCount
         let partCount = batch.parts.count
         // Read as answers, since both ways have the same form.
@@ -95,7 +150,7 @@ struct GateEncodingTests {
 
     @Test("A batch is done only if the kernel said so to every part")
     func outcome() {
-        let batch = GateTable.replacement(ownAddresses: GateNetwork.ownAddresses, base: 100)
+        let batch = Self.table.replacement(ownAddresses: GateNetwork.ownAddresses, base: 100)
         #expect(batch.parts == [.batch, .elements, .elements, .elements, .elements])
         let all = (101...104).map { answer($0, 0) }
         #expect(batch.outcome(of: all, isComplete: true) == .done)
@@ -110,7 +165,7 @@ struct GateEncodingTests {
         // The head is answered only if the whole fails; other requests' answers count for nothing.
         #expect(batch.outcome(of: all + [answer(100, ENOMEM)], isComplete: true) == .failed(.batch, errno: ENOMEM))
         #expect(batch.outcome(of: all + [answer(99, EPERM), answer(105, EPERM)], isComplete: true) == .done)
-        let first = GateTable.creation(interfaces: ["eth0"], ownAddresses: [], base: 100)
+        let first = Self.table.creation(ownAddresses: [], base: 100)
         let failures = [answer(102, ENOENT), answer(101, EEXIST), answer(103, ENOENT)]
         #expect(first.outcome(of: failures, isComplete: false) == .failed(.table, errno: EEXIST))
     }
@@ -124,14 +179,15 @@ struct GateEncodingTests {
             (.chain, ENOENT, .kernelLacks(.inetChains)),
             (.rule(needs: .connectionState), ENOENT, .kernelLacks(.connectionState)),
             (.rule(needs: .addressType), EOPNOTSUPP, .kernelLacks(.addressType)),
-            (.rule(needs: nil), ENOENT, .refused(part: "a rule", errno: ENOENT)),
-            (.elements, ENOSPC, .refused(part: "a set's elements", errno: ENOSPC)),
-            (.batch, ENOMEM, .refused(part: "the change", errno: ENOMEM)),
+            (.rule(needs: .zones), EOPNOTSUPP, .kernelLacks(.zones)),
+            (.rule(needs: nil), ENOENT, .refused(part: "a rule", table: "flowsync-web", errno: ENOENT)),
+            (.elements, ENOSPC, .refused(part: "a set's elements", table: "flowsync-web", errno: ENOSPC)),
+            (.batch, ENOMEM, .refused(part: "the change", table: "flowsync-web", errno: ENOMEM)),
             (.table, EPERM, .missingPrivilege),
         ]
     )
     func refusals(part: GateBatch.Part, errno: Int32, error: GateError) {
-        #expect(GateError(part: part, errno: errno, table: nil) == error)
+        #expect(GateError(part: part, errno: errno, table: "flowsync-web", state: nil) == error)
     }
 
     @Test("Every error says what to do, in a sentence of its own")
@@ -145,9 +201,9 @@ struct GateEncodingTests {
                 + "nft_fib_inet` or use one built with CONFIG_NFT_FIB_INET, or remove gate-interfaces from [takeover]"
         )
         #expect(
-            GateError.refused(part: "a rule", errno: ENOMEM).description
-                == "the kernel refused a rule of the table inet flowsync: Cannot allocate memory (ENOMEM); nothing of "
-                + "this change was done"
+            GateError.refused(part: "a rule", table: "flowsync-web", errno: ENOMEM).description
+                == "the kernel refused a rule of the table inet flowsync-web: Cannot allocate memory (ENOMEM); nothing "
+                + "of this change was done"
         )
     }
 
@@ -181,7 +237,7 @@ struct GateEncodingTests {
 }
 
 /// The same numbers on every machine.
-private struct SplitMix: RandomNumberGenerator {
+struct SplitMix: RandomNumberGenerator {
     var word: UInt64
 
     mutating func next() -> UInt64 {

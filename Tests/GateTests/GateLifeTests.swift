@@ -129,7 +129,7 @@ struct GateLifeTests {
         let network = try GateNetwork()
         try network.inRouter("nft add table inet flowsync '{ comment \"mine\"; }'")
         let gate = try network.makeGate()
-        let error = #expect(throws: GateError.foreignTable) {
+        let error = #expect(throws: GateError.foreignTable(table: "flowsync")) {
             try gate.close(ownAddresses: GateNetwork.ownAddresses)
         }
         #expect(error?.description.contains("`nft delete table inet flowsync`") == true)
@@ -147,7 +147,7 @@ struct GateLifeTests {
         let network = try GateNetwork()
         let first = try network.makeClosedGate()
         let second = try network.makeGate()
-        #expect(throws: GateError.ownedByAnother) { try second.close(ownAddresses: []) }
+        #expect(throws: GateError.ownedByAnother(table: "flowsync")) { try second.close(ownAddresses: []) }
         #expect(second.isClosed == false)
         #expect(try second.open() == GateCount())
         #expect(first.isClosed == true)

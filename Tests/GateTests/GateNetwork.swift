@@ -12,6 +12,7 @@ import Testing
 /// client  e0 ──── in0  router  out0 ──── e1  client
 /// 10.1.0.2        10.1.0.1     10.2.0.1      (no address: what is forwarded need not arrive)
 /// fd01::2         fd01::1      fd02::1
+/// 10.1.0.3, fd01::3: a second client
 ///                 10.1.0.100, fd01::100: floating addresses
 /// ```
 ///
@@ -25,6 +26,10 @@ final class GateNetwork: Sendable {
         let floating: String
         /// Behind the router.
         let forwarded: String
+        /// Of the second client.
+        let otherClient: String
+        /// Behind the router, in a network of its own.
+        let otherForwarded: String
     }
 
     static let ipv4 = Addresses(
@@ -32,14 +37,18 @@ final class GateNetwork: Sendable {
         client: "10.1.0.2",
         own: "10.1.0.1",
         floating: "10.1.0.100",
-        forwarded: "10.2.0.9"
+        forwarded: "10.2.0.9",
+        otherClient: "10.1.0.3",
+        otherForwarded: "10.2.0.20"
     )
     static let ipv6 = Addresses(
         testDescription: "IPv6",
         client: "fd01::2",
         own: "fd01::1",
         floating: "fd01::100",
-        forwarded: "fd02::9"
+        forwarded: "fd02::9",
+        otherClient: "fd01::3",
+        otherForwarded: "fd02::20"
     )
     static let ownAddresses = ["10.1.0.1", "10.2.0.1", "fd01::1", "fd02::1"].compactMap {
         try? HostAddress(parsing: $0)
@@ -88,7 +97,8 @@ final class GateNetwork: Sendable {
         try inClient(
             """
             ip link set lo up
-            ip addr add 10.1.0.2/24 brd + dev e0; ip addr add fd01::2/64 dev e0 nodad
+            ip addr add 10.1.0.2/24 brd + dev e0; ip addr add 10.1.0.3/24 brd + dev e0
+            ip addr add fd01::3/64 dev e0 nodad preferred_lft 0; ip addr add fd01::2/64 dev e0 nodad
             ip link set e0 up; ip link set e1 up
             ip route add default via 10.1.0.1; ip route add 224.0.0.0/4 dev e0; ip route add default via fd01::1
             """
@@ -112,15 +122,27 @@ final class GateNetwork: Sendable {
     }
 
     /// An open gate in the router.
-    func makeGate(interfaces: [String] = ["in0"], receiveBufferByteCount: Int = 1 << 20) throws -> TestGate {
+    func makeGate(
+        interfaces: [String] = ["in0"],
+        table: String = "flowsync",
+        scope: GateScope = GateScope(),
+        receiveBufferByteCount: Int = 1 << 20
+    ) throws -> TestGate {
         try run(in: router) {
-            try TestGate(interfaces: interfaces, receiveBufferByteCount: receiveBufferByteCount)
+            try TestGate(
+                GateTable(name: table, interfaces: interfaces, scope: scope),
+                receiveBufferByteCount: receiveBufferByteCount
+            )
         }
     }
 
     /// A gate in the router that is closed except for the router's own addresses.
-    func makeClosedGate(interfaces: [String] = ["in0"]) throws -> TestGate {
-        let gate = try makeGate(interfaces: interfaces)
+    func makeClosedGate(
+        interfaces: [String] = ["in0"],
+        table: String = "flowsync",
+        scope: GateScope = GateScope()
+    ) throws -> TestGate {
+        let gate = try makeGate(interfaces: interfaces, table: table, scope: scope)
         try gate.close(ownAddresses: Self.ownAddresses)
         return gate
     }
@@ -150,18 +172,19 @@ final class GateNetwork: Sendable {
         return try #require(UInt64(match.1))
     }
 
-    /// Waits until the gate's table is gone.
+    /// Waits until a gate's table is gone.
     ///
     /// A process that another test starts holds the gate's socket, too, until it has become another program.
-    func waitForRemoval() throws {
-        for _ in 0..<500 where try listing() != nil { usleep(10_000) }
-        try #require(try listing() == nil)
+    func waitForRemoval(of table: String = "flowsync") throws {
+        for _ in 0..<500 where try listing(of: table) != nil { usleep(10_000) }
+        try #require(try listing(of: table) == nil)
     }
 
-    /// What nft lists of the gate's table; nil if there is none.
-    func listing() throws -> String? {
-        guard try inRouter("nft list tables").contains("table inet flowsync") else { return nil }
-        return try inRouter("nft list table inet flowsync")
+    /// What nft lists of a gate's table; nil if there is none.
+    func listing(of table: String = "flowsync") throws -> String? {
+        let tables = try inRouter("nft list tables").split(separator: "\n")
+        guard tables.contains("table inet \(table)") else { return nil }
+        return try inRouter("nft list table inet \(table)")
     }
 
     /// Whether the tests can run here: as root, with ip, nft and conntrack.
@@ -173,9 +196,9 @@ final class TestGate: Sendable {
     private let gate = Mutex<Gate?>(nil)
 
     /// Opens the gate's socket in the namespace of the calling thread.
-    init(interfaces: [String], receiveBufferByteCount: Int) throws {
+    init(_ table: GateTable, receiveBufferByteCount: Int) throws {
         try gate.withLock { gate in
-            gate = try Gate.make(interfaces: interfaces, receiveBufferByteCount: receiveBufferByteCount)
+            gate = try Gate.make(table, receiveBufferByteCount: receiveBufferByteCount)
         }
     }
 

@@ -4,7 +4,7 @@ import Testing
 /// A packet that a test sends from the client, marked by a DSCP value that nothing else here uses.
 enum Probe: Sendable {
     /// A UDP datagram of 8 bytes.
-    case udp(to: String, sourcePort: UInt16 = 0, port: UInt16 = 4_000)
+    case udp(to: String, from: String? = nil, sourcePort: UInt16 = 0, port: UInt16 = 4_000)
     /// A TCP segment with a wrong checksum: conntrack finds it invalid.
     case brokenTCP(to: String)
     /// A neighbour solicitation with a wrong checksum: conntrack finds it invalid.
@@ -29,9 +29,9 @@ enum Probe: Sendable {
     /// Sends it from the calling thread's namespace.
     func send() throws {
         switch self {
-        case .udp(let destination, let sourcePort, let port):
+        case .udp(let destination, let source, let sourcePort, let port):
             let socket = try TestSocket(to: destination, Int32(SOCK_DGRAM.rawValue), 0)
-            if sourcePort != 0 { try socket.bind(port: sourcePort) }
+            if source != nil || sourcePort != 0 { try socket.bind(to: source, port: sourcePort) }
             try socket.send(Array("flowsync".utf8), port: port)
         case .brokenTCP(let destination):
             // Ports, sequence numbers, five words of header with ACK set, a window; no checksum.
@@ -114,8 +114,8 @@ enum Probe: Sendable {
 
         deinit { close(descriptor) }
 
-        func bind(port: UInt16) throws {
-            let result = withAddress(isIPv6 ? "::" : "0.0.0.0", port) { Glibc.bind(descriptor, $0, $1) }
+        func bind(to source: String?, port: UInt16) throws {
+            let result = withAddress(source ?? (isIPv6 ? "::" : "0.0.0.0"), port) { Glibc.bind(descriptor, $0, $1) }
             try #require(result == 0, "bind: errno \(errno)")
         }
 
