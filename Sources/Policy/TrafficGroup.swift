@@ -14,7 +14,7 @@ public struct TrafficGroup: Hashable, Sendable {
     public var natAddresses: [Network]
     /// Conntrack marks.
     public var marks: [MarkMatch]
-    /// Conntrack zones, of either direction.
+    /// Conntrack zones, of either direction, each from 1 to 65,535.
     public var zones: [UInt16]
 
     /// A group of its parts.
@@ -123,7 +123,8 @@ private struct Matcher: Sendable {
         // What source NAT has put in is where the answers go; what destination NAT has replaced is not who answers.
         if reply.destination != original.source, natAddresses.contains(reply.destination, reply.family) { return true }
         if original.destination != reply.source, natAddresses.contains(original.destination, family) { return true }
-        if zones.contains(flow.zone.id) { return true }
+        // Most flows are in no zone, and the hash would be a quarter of the work.
+        if flow.zone.id != 0, zones.contains(flow.zone.id) { return true }
         guard !marks.isEmpty else { return false }
         let mark = flow.attributes.contains(.mark) ? flow.mark : 0
         return marks.contains { $0.matches(mark) }

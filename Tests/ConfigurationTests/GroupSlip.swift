@@ -6,50 +6,50 @@ extension Slip {
         base + "[[group]]\nname = \"\(name)\"\n" + text
     }
 
-    static let groups =
-        [
-            Slip(
-                group("zones = [5]\nsource = [\"10.1.0.0/16\"]"),
-                "f.toml:10: unknown key \"source\" in [[group]]; did you mean \"sources\"?"
-                    + " Allowed: name, sources, destinations, nat-addresses, marks, zones."
-            ),
-            Slip(
-                base + "[group]\nname = \"web\"\nzones = [5]",
-                "f.toml:7: group must be an array of tables, written as [[group]] with two brackets on each side, not a"
-                    + " table"
-            ),
-            Slip(
-                base + "[[groups]]\nname = \"web\"",
-                "f.toml:7: unknown key \"groups\" at the top of the file; did you mean \"group\"?"
-                    + " Allowed: node, sync, kernel, takeover, replicate, group, control."
-            ),
-            Slip(
-                group(""),
-                "f.toml:7: this [[group]] matches no flow: say which are its own by sources, destinations, nat-addresses,"
-                    + " marks or zones, or remove it"
-            ),
-            Slip(
-                group("sources = []\nzones = []"),
-                "f.toml:7: this [[group]] matches no flow: say which are its own by sources, destinations, nat-addresses,"
-                    + " marks or zones, or remove it"
-            ),
-            Slip(base + "[[group]]\nzones = [5]", "f.toml:7: [[group]] needs name: \(nameRule), such as \"web\""),
-            Slip(base + "[[group]]\nname = 1\nzones = [5]", "f.toml:8: name must be a string, not an integer"),
-            Slip(
-                group("zones = [5]\n[[group]]\nname = \"mail\"\nzones = [6]\n[[group]]\nzones = [7]\nname = \"web\""),
-                "f.toml:15: \"web\" is the name of the [[group]] of line 8 already: choose another name, or put the entries"
-                    + " of both into one"
-            ),
-            Slip(
-                group("zones = [5]", name: "default"),
-                "f.toml:8: \"default\" is the group of all flows that no [[group]] matches: choose another name"
-            ),
-        ] + groupNames + groupEntries + [
-            Slip(
-                base + (1...17).map { "[[group]]\nname = \"g\($0)\"\nzones = [\($0)]\n" }.joined(),
-                "f.toml:52: this is one [[group]] too many: at most 15 are allowed, and there are 17"
-            )
-        ]
+    static let groups: [Slip] = groupSections + groupNames + groupEntries
+
+    private static let groupSections = [
+        Slip(
+            group("zones = [5]\nsource = [\"10.1.0.0/16\"]"),
+            "f.toml:10: unknown key \"source\" in [[group]]; did you mean \"sources\"?"
+                + " Allowed: name, sources, destinations, nat-addresses, marks, zones."
+        ),
+        Slip(
+            base + "[group]\nname = \"web\"\nzones = [5]",
+            "f.toml:7: group must be an array of tables, written as [[group]] with two brackets on each side, not a"
+                + " table"
+        ),
+        Slip(
+            base + "[[groups]]\nname = \"web\"",
+            "f.toml:7: unknown key \"groups\" at the top of the file; did you mean \"group\"?"
+                + " Allowed: node, sync, kernel, takeover, replicate, group, control."
+        ),
+        Slip(
+            group(""),
+            "f.toml:7: this [[group]] matches no flow: say which are its own by sources, destinations, nat-addresses,"
+                + " marks or zones, or remove it"
+        ),
+        Slip(
+            group("sources = []\nzones = []"),
+            "f.toml:7: this [[group]] matches no flow: say which are its own by sources, destinations, nat-addresses,"
+                + " marks or zones, or remove it"
+        ),
+        Slip(base + "[[group]]\nzones = [5]", "f.toml:7: [[group]] needs name: \(nameRule), such as \"web\""),
+        Slip(base + "[[group]]\nname = 1\nzones = [5]", "f.toml:8: name must be a string, not an integer"),
+        Slip(
+            group("zones = [5]\n[[group]]\nname = \"mail\"\nzones = [6]\n[[group]]\nzones = [7]\nname = \"web\""),
+            "f.toml:15: \"web\" is the name of the [[group]] of line 8 already: choose another name, or put the entries"
+                + " of both into one"
+        ),
+        Slip(
+            group("zones = [5]", name: "default"),
+            "f.toml:8: \"default\" is the group of all flows that no [[group]] matches: choose another name"
+        ),
+        Slip(
+            base + (1...17).map { "[[group]]\nname = \"g\($0)\"\nzones = [\($0)]\n" }.joined(),
+            "f.toml:52: this is one [[group]] too many: at most 15 are allowed, and there are 17"
+        ),
+    ]
 
     private static let groupNames =
         [
