@@ -165,7 +165,50 @@ public struct GateStatus: Codable, Sendable, Equatable {
     }
 }
 
+/// One traffic group on this node.
+public struct GroupStatus: Codable, Sendable, Equatable {
+    /// Its name; "default" is the group of all flows that no other group matches.
+    public var name: String
+    /// This node's role for it.
+    public var role: Role
+    /// Time since it has that role.
+    public var roleSinceSeconds: UInt64
+    /// The number that outranks older claims to a flow of the group; each takeover raises it.
+    public var takeoverNumber: UInt64
+    /// Whether this node may become primary for it, and why not.
+    public var ready: ReadyReport
+    /// Its flows here.
+    public var caches: CacheStatus
+    /// Its gate; nil if none is configured.
+    public var gate: GateStatus?
+    /// What this node knows of each peer's part in it.
+    public var peers: [PeerStatus]
+
+    /// The state of a group.
+    public init(
+        name: String,
+        role: Role,
+        roleSinceSeconds: UInt64,
+        takeoverNumber: UInt64,
+        ready: ReadyReport,
+        caches: CacheStatus,
+        gate: GateStatus?,
+        peers: [PeerStatus]
+    ) {
+        self.name = name
+        self.role = role
+        self.roleSinceSeconds = roleSinceSeconds
+        self.takeoverNumber = takeoverNumber
+        self.ready = ready
+        self.caches = caches
+        self.gate = gate
+        self.peers = peers
+    }
+}
+
 /// Everything `flowsync status` shows.
+///
+/// Where traffic groups are configured, role, peers and gate at the top are those of the default group.
 public struct NodeStatus: Codable, Sendable, Equatable {
     /// The node's name.
     public var node: String
@@ -193,6 +236,8 @@ public struct NodeStatus: Codable, Sendable, Equatable {
     public var warnings: [String]
     /// The gate; nil if none is configured.
     public var gate: GateStatus?
+    /// The traffic groups, the default one first; nil if none is configured.
+    public var groups: [GroupStatus]?
     /// The last change of role, if there was one.
     public var lastTakeover: TakeoverStatus?
 
@@ -212,8 +257,9 @@ public struct NodeStatus: Codable, Sendable, Equatable {
         warnings = []
     }
 
-    /// Whether there is a peer and every one is up and in sync.
+    /// Whether there is a peer and every one is up and in sync, in every traffic group.
     public var isSynchronised: Bool {
-        !peers.isEmpty && peers.allSatisfy { $0.isUp && $0.isSynchronised }
+        let peers = groups?.flatMap(\.peers) ?? peers
+        return !peers.isEmpty && peers.allSatisfy { $0.isUp && $0.isSynchronised }
     }
 }

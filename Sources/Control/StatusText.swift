@@ -11,6 +11,7 @@ public enum StatusText {
         lines.append("")
         lines += status.peers.flatMap(peer)
         if status.peers.isEmpty { lines.append(row("peer", "none heard yet")) }
+        lines += (status.groups ?? []).map { row("group", group($0)) }
         lines += status.links.map { link in
             let load = link.isActive && status.links.count > 1 ? ", carries the load" : ""
             return row("link", "\(link.description): \(link.isLive ? "" : "NOT LIVE: ")\(link.stateText)\(load)")
@@ -40,22 +41,52 @@ public enum StatusText {
     }
 
     /// "r1: primary for 3 h 12 min, IN SYNC with r2".
+    ///
+    /// With traffic groups: "r1: primary of web, backup of default and mail, IN SYNC with r2".
     private static func headline(_ status: NodeStatus) -> String {
-        let role =
-            status.role == .unset
-            ? "no role yet" : "\(status.role.rawValue) for \(DurationText.short(seconds: status.roleSinceSeconds))"
-        return "\(status.node): \(role), \(synchronisation(status))"
+        guard let groups = status.groups else {
+            let role = status.role == .unset ? "no role yet" : held(status.role, status.roleSinceSeconds)
+            return "\(status.node): \(role), \(synchronisation(status))"
+        }
+        let roles: [String] = [Role.primary, .backup, .fault, .unset].compactMap { role in
+            let names = groups.filter { $0.role == role }.map(\.name)
+            if names.isEmpty { return nil }
+            return (role == .unset ? "no role yet for " : "\(role.rawValue) of ") + names.joined(separator: " and ")
+        }
+        return "\(status.node): \(roles.joined(separator: ", ")), \(synchronisation(status))"
+    }
+
+    private static func held(_ role: Role, _ seconds: UInt64) -> String {
+        "\(role.rawValue) for \(DurationText.short(seconds: seconds))"
     }
 
     private static func synchronisation(_ status: NodeStatus) -> String {
         guard !status.peers.isEmpty else { return "NOT IN SYNC: no peer has been heard" }
-        let lacking = status.peers.filter { !($0.isUp && $0.isSynchronised) }
-        guard let first = lacking.first else {
+        let sessions = status.groups.map { groups in
+            groups.flatMap { group in group.peers.map { (label: "\(group.name): ", peer: $0) } }
+        }
+        let lacking = (sessions ?? status.peers.map { ("", $0) }).filter { !($0.peer.isUp && $0.peer.isSynchronised) }
+        guard let (label, first) = lacking.first else {
             return "IN SYNC with " + status.peers.map(\.name).joined(separator: ", ")
         }
-        let reason = first.isUp ? first.reason ?? "\(first.name) is not in sync yet" : "\(first.name) is down"
+        let reason =
+            first.isUp ? label + (first.reason ?? "\(first.name) is not in sync yet") : "\(first.name) is down"
         let others = lacking.count > 1 ? " (and \(lacking.count - 1) more)" : ""
         return "NOT IN SYNC: \(reason)\(others)"
+    }
+
+    /// "web: primary for 3 min, takeover number 4, internal 120 flows, external 0 flows; r2 backup, in sync".
+    private static func group(_ group: GroupStatus) -> String {
+        let role = group.role == .unset ? "no role yet" : held(group.role, group.roleSinceSeconds)
+        let preloaded = group.caches.preloadedFlowCount.map { ", \($0) of them preloaded" } ?? ""
+        let gate = group.gate.map { $0.isClosed ? ", gate closed" : ", gate open" } ?? ""
+        let peers = group.peers.filter(\.isUp).map { peer in
+            let reason = peer.reason.map { ": \($0)" } ?? ""
+            return "; \(peer.name) \(peer.role.rawValue), " + (peer.isSynchronised ? "in sync" : "NOT IN SYNC\(reason)")
+        }
+        return "\(group.name): \(role), takeover number \(group.takeoverNumber), "
+            + "internal \(flows(group.caches.internalFlowCount)), external \(flows(group.caches.externalFlowCount))"
+            + preloaded + gate + peers.joined()
     }
 
     private static func peer(_ peer: PeerStatus) -> [String] {

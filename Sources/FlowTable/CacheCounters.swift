@@ -17,4 +17,15 @@ public struct CacheCounters: Sendable, BitwiseCopyable {
 
     /// All zero.
     public init() {}
+
+    /// What happened to several caches' flows, added up.
+    public static func += (sum: inout CacheCounters, part: CacheCounters) {
+        sum.created += part.created
+        sum.createFailed += part.createFailed
+        sum.updated += part.updated
+        sum.updateFailed += part.updateFailed
+        sum.destroyed += part.destroyed
+        sum.destroyFailed += part.destroyFailed
+        sum.damaged += part.damaged
+    }
 }

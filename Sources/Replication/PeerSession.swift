@@ -2,7 +2,7 @@ public import Flow
 import FlowTable
 
 /// What a node does in the pair, as its heartbeats say.
-public enum NodeRole: UInt8, Sendable {
+public enum NodeRole: UInt8, Sendable, CaseIterable {
     /// No one has said; the node announces its flows and takes nothing over.
     case unset = 0
     /// Handles the traffic.

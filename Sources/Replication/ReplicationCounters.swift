@@ -34,6 +34,30 @@ public struct SendCounters: Sendable, BitwiseCopyable {
     public var heartbeats: UInt64 = 0
     /// Requests for a peer's whole state sent, repetitions included.
     public var resyncRequests: UInt64 = 0
+
+    /// All zero.
+    public init() {}
+
+    /// What several nodes of the protocol sent, added up.
+    public static func += (sum: inout SendCounters, part: SendCounters) {
+        sum.datagrams += part.datagrams
+        sum.upserts += part.upserts
+        sum.deletes += part.deletes
+        sum.coalesced += part.coalesced
+        sum.acks += part.acks
+        sum.invalidAcks += part.invalidAcks
+        sum.lostDatagrams += part.lostDatagrams
+        sum.resends += part.resends
+        sum.transfers += part.transfers
+        sum.transferredFlows += part.transferredFlows
+        sum.repairs += part.repairs
+        sum.repairedFlows += part.repairedFlows
+        sum.refusedRepairs += part.refusedRepairs
+        sum.summaries += part.summaries
+        sum.acksSent += part.acksSent
+        sum.heartbeats += part.heartbeats
+        sum.resyncRequests += part.resyncRequests
+    }
 }
 
 /// What a node received, and why something was not taken.
@@ -50,6 +74,8 @@ public struct ReceiveCounters: Sendable, BitwiseCopyable {
     public var truncated: UInt64 = 0
     /// Datagrams that are not FlowSync's.
     public var foreign: UInt64 = 0
+    /// Datagrams of a traffic group that this node does not have.
+    public var otherGroup: UInt64 = 0
     /// Datagrams of another protocol version.
     public var unknownVersion: UInt64 = 0
     /// Datagrams with a malformed message; none of their messages was applied.
@@ -84,6 +110,37 @@ public struct ReceiveCounters: Sendable, BitwiseCopyable {
     public var stale: UInt64 = 0
     /// States of flows whose owner outranks the sender.
     public var refused: UInt64 = 0
+
+    /// All zero.
+    public init() {}
+
+    /// What several nodes of the protocol received, added up.
+    public static func += (sum: inout ReceiveCounters, part: ReceiveCounters) {
+        sum.datagrams += part.datagrams
+        sum.upserts += part.upserts
+        sum.deletes += part.deletes
+        sum.heartbeats += part.heartbeats
+        sum.truncated += part.truncated
+        sum.foreign += part.foreign
+        sum.otherGroup += part.otherGroup
+        sum.unknownVersion += part.unknownVersion
+        sum.malformedMessage += part.malformedMessage
+        sum.malformedRecord += part.malformedRecord
+        sum.unknownMessage += part.unknownMessage
+        sum.own += part.own
+        sum.duplicateNodeID += part.duplicateNodeID
+        sum.staleEpoch += part.staleEpoch
+        sum.duplicate += part.duplicate
+        sum.beyondWindow += part.beyondWindow
+        sum.tooManyPeers += part.tooManyPeers
+        sum.unproven += part.unproven
+        sum.agreements += part.agreements
+        sum.differences += part.differences
+        sum.repairs += part.repairs
+        sum.repairedFlows += part.repairedFlows
+        sum.stale += part.stale
+        sum.refused += part.refused
+    }
 }
 
 /// Something that operators want to read in the log.

@@ -12,8 +12,10 @@ extension ReplicationNode {
         externalCache: inout ExternalCache
     ) {
         let header: DatagramHeader
-        do {
+        do throws(WireError) {
             header = try DatagramHeader(decoding: datagram)
+            // What another traffic group says of its flows is none of this one's.
+            guard header.group == settings.group else { throw .otherGroup }
             guard header.nodeID != nodeID else {
                 receiveOwn(header, datagram, now: now)
                 return
@@ -88,6 +90,7 @@ extension ReplicationNode {
         switch error {
         case .truncated: received.truncated += 1
         case .foreign: received.foreign += 1
+        case .otherGroup: received.otherGroup += 1
         case .unknownVersion: received.unknownVersion += 1
         case .malformedMessage: received.malformedMessage += 1
         case .malformedRecord: received.malformedRecord += 1

@@ -50,6 +50,7 @@ extension ReplicationNode {
                 epoch: settings.epoch,
                 sequence: sequence,
                 floorDistance: UInt32(clamping: sequence + 1 - min(sender.log.floor, sequence + 1)),
+                group: settings.group,
                 takeoverNumber: takeoverNumber
             )
         )

@@ -36,13 +36,22 @@ public struct NodeSettings: Sendable {
     public var isReliable: Bool
     /// What peers should have set alike.
     public var shared: SharedSettings
+    /// The traffic group whose flows this is about: a router has one node of the protocol for each.
+    public var group: UInt8
 
     /// Settings of a name and an epoch.
-    public init(name: String, epoch: UInt64, isReliable: Bool = true, shared: SharedSettings = SharedSettings()) {
+    public init(
+        name: String,
+        epoch: UInt64,
+        isReliable: Bool = true,
+        shared: SharedSettings = SharedSettings(),
+        group: UInt8 = 0
+    ) {
         self.name = name
         self.epoch = epoch
         self.isReliable = isReliable
         self.shared = shared
+        self.group = group
     }
 
     /// The node id: a digest of the name, never 0.
@@ -156,6 +165,12 @@ public struct ReplicationNode: ~Copyable {
                 announcedFlowCount: peer.announcedFlowCount
             )
         }
+    }
+
+    /// The traffic group that a datagram speaks of; nil if it is too short to say.
+    public static func group(of datagram: RawSpan) -> UInt8? {
+        guard datagram.byteCount >= DatagramHeader.byteCount else { return nil }
+        return datagram.word(at: DatagramHeader.groupOffset, as: UInt8.self)
     }
 
     /// Whether the peer with this index was heard lately.

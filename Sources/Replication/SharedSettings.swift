@@ -1,4 +1,4 @@
-/// Digests of the settings that all nodes of a group must share; 0 stands for "not said".
+/// Digests of the settings that all nodes must share; 0 stands for "not said".
 ///
 /// Nodes that differ replicate all the same, each by its own settings; status names the difference.
 public struct SharedSettings: Sendable, Equatable {
@@ -8,12 +8,15 @@ public struct SharedSettings: Sendable, Equatable {
     public var protocols: UInt32
     /// `[replicate] ignore-addresses`.
     public var ignoredAddresses: UInt32
+    /// All `[[group]]` sections in their order.
+    public var groups: UInt32
 
-    /// Digests of the three settings.
-    public init(mode: UInt32 = 0, protocols: UInt32 = 0, ignoredAddresses: UInt32 = 0) {
+    /// Digests of the four settings.
+    public init(mode: UInt32 = 0, protocols: UInt32 = 0, ignoredAddresses: UInt32 = 0, groups: UInt32 = 0) {
         self.mode = mode
         self.protocols = protocols
         self.ignoredAddresses = ignoredAddresses
+        self.groups = groups
     }
 
     /// A digest of a setting's canonical text (FNV-1a), never 0.
@@ -29,6 +32,7 @@ public struct SharedSettings: Sendable, Equatable {
         if mode != other.mode { names.append("[sync] mode") }
         if protocols != other.protocols { names.append("[replicate] protocols") }
         if ignoredAddresses != other.ignoredAddresses { names.append("[replicate] ignore-addresses") }
+        if groups != other.groups { names.append("[[group]]") }
         return names
     }
 }

@@ -7,7 +7,8 @@ struct RoleCommand: ParsableCommand {
         abstract: "Change this router's role, and return when that is done.",
         discussion: """
             primary: put the peers' flows into the kernel and handle them from now on. backup: let go of them and ask \
-            the new primary for its own. fault: stop claiming anything.
+            the new primary for its own. fault: stop claiming anything. Where traffic groups are configured, the \
+            role changes for all of them, one after the other, or for the one that is named.
             """
     )
 
@@ -21,10 +22,11 @@ struct RoleCommand: ParsableCommand {
     @Argument(help: "The new role.")
     var role: Role
 
+    @OptionGroup var group: GroupOption
     @OptionGroup var options: ControlOptions
 
     func run() throws {
-        try options.act("/v1/role/\(role.rawValue)")
+        try options.act("/v1/role/\(role.rawValue)\(group.query)")
     }
 }
 

@@ -92,10 +92,11 @@ struct Ready: ParsableCommand {
         discussion: "Exit status 0 if it may; otherwise 1, and one line says why."
     )
 
+    @OptionGroup var group: GroupOption
     @OptionGroup var options: ControlOptions
 
     func run() throws {
-        let response = try options.client.get("/v1/ready")
+        let response = try options.client.get("/v1/ready\(group.query)")
         // 503 is an answer: not ready.
         guard response.isSuccess || response.statusCode == 503 else { throw options.refusal(response) }
         try options.print(response, as: ReadyReport.self) { report in

@@ -81,6 +81,45 @@ import Testing
         #expect(!status.isSynchronised)
     }
 
+    @Test func trafficGroupsHaveARowEach() {
+        var status = healthy()
+        var web = GroupStatus(
+            name: "web",
+            role: .primary,
+            roleSinceSeconds: 180,
+            takeoverNumber: 5,
+            ready: ReadyReport(),
+            caches: CacheStatus(internalFlowCount: 120, externalFlowCount: 0, preloadedFlowCount: 0),
+            gate: GateStatus(interfaces: ["eth0"], isClosed: false),
+            peers: status.peers
+        )
+        web.peers[0].role = .backup
+        var byDefault = web
+        byDefault.name = "default"
+        byDefault.role = .backup
+        byDefault.gate = nil
+        byDefault.caches = CacheStatus(internalFlowCount: 0, externalFlowCount: 1)
+        byDefault.peers[0].role = .primary
+        status.groups = [byDefault, web]
+        var page = StatusText.render(status)
+        #expect(page.hasPrefix("r2: primary of web, backup of default, IN SYNC with r1\n"))
+        #expect(
+            page.contains(
+                "  group   default: backup for 3 min, takeover number 5, internal 0 flows, external 1 flow; "
+                    + "r1 primary, in sync\n"
+                    + "  group   web: primary for 3 min, takeover number 5, internal 120 flows, external 0 flows, "
+                    + "0 of them preloaded, gate open; r1 backup, in sync\n"
+            )
+        )
+        status.groups?[1].peers[0].isSynchronised = false
+        status.groups?[1].peers[0].reason = "its flows are not all here yet"
+        page = StatusText.render(status)
+        #expect(
+            page.hasPrefix("r2: primary of web, backup of default, NOT IN SYNC: web: its flows are not all here yet\n")
+        )
+        #expect(!status.isSynchronised)
+    }
+
     @Test func freshStart() {
         let page = StatusText.render(NodeStatus(node: "r1", version: "0.1.0"))
         #expect(page.hasPrefix("r1: no role yet, NOT IN SYNC: no peer has been heard\n\n  peer    none heard yet\n"))

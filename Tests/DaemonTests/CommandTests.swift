@@ -88,6 +88,18 @@ extension OneAtATime {
             #expect(engine.requests == expected)
         }
 
+        @Test func aTrafficGroupCanBeNamed() async throws {
+            let engine = FakeEngine()
+            try await withCommand(engine) { flowsync in
+                #expect(try await flowsync("role backup --group web-2").status == 0)
+                #expect(try await flowsync("ready --group web-2").status == 0)
+                let wrong = try await flowsync("role backup --group 'a&b'")
+                #expect(wrong.status == 2 && wrong.errors.contains("a-z, 0-9 and -, not \"a&b\""))
+                #expect(try await flowsync("push --group web").status == 2)
+            }
+            #expect(engine.requests == [.role(.backup, group: "web-2"), .ready(group: "web-2")])
+        }
+
         @Test func failureRefusalAndUnreadinessEndWithOne() async throws {
             let engine = FakeEngine { request in
                 switch request {

@@ -20,12 +20,28 @@ import Testing
             }
         }
         let expected: [EngineRequest] = [
-            .status, .statistics, .ready, .history, .dumpChunk(cache: .internal, cursor: nil, limit: 512),
+            .status, .statistics, .ready(), .history, .dumpChunk(cache: .internal, cursor: nil, limit: 512),
             .dumpChunk(cache: .external, cursor: nil, limit: 512), .commit, .push, .flush(.internal),
             .flush(.external), .flush(.kernel), .resync(.kernel), .resync(.peer), .role(.primary), .role(.backup),
             .role(.fault),
         ]
         #expect(engine.requests == expected)
+    }
+
+    @Test func roleAndReadinessMayBeOfOneTrafficGroup() async throws {
+        let engine = FakeEngine()
+        try await withServer(engine) { path in
+            let role = try await exchange(requestText("POST", "/v1/role/primary?group=web"), at: path)
+            let ready = try await exchange(requestText("GET", "/v1/ready?group=web"), at: path)
+            #expect(role.status == 200 && ready.status == 200)
+            let flush = try await exchange(requestText("POST", "/v1/flush/kernel?group=web"), at: path)
+            #expect(flush.status == 400)
+            #expect(
+                try flush.decoded(APIError.self).error
+                    == "POST /v1/flush/kernel is for all traffic groups: leave group out"
+            )
+        }
+        #expect(engine.requests == [.role(.primary, group: "web"), .ready(group: "web")])
     }
 
     @Test func answersAreTheTypesOfTheAPI() async throws {

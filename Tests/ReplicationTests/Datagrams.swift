@@ -21,6 +21,7 @@ struct HandMade {
     var floor: UInt64 = 1
     var flags: DatagramHeader.Flags = [.sequenced, .claiming]
     var takeoverNumber: UInt32 = 0
+    var group: UInt8 = 0
     /// The node id and epoch that the datagram names, so that it is believed; r1's first by default.
     var greeting: (nodeID: UInt32, epoch: UInt64)? = (NodeSettings(name: "r1", epoch: 0).nodeID, 1)
 
@@ -31,6 +32,7 @@ struct HandMade {
             epoch: epoch,
             sequence: sequence,
             floorDistance: UInt32(sequence + 1 - floor),
+            group: group,
             takeoverNumber: takeoverNumber
         )
     }
@@ -77,11 +79,13 @@ extension MessageWriter {
 extension ReceiveCounters {
     /// Every datagram is counted under exactly one of these.
     var datagramSum: UInt64 {
-        datagrams + truncated + foreign + unknownVersion + malformedMessage + malformedRecord + own
+        datagrams + truncated + foreign + otherGroup + unknownVersion + malformedMessage + malformedRecord + own
             + duplicateNodeID + unproven + staleEpoch + duplicate + beyondWindow + tooManyPeers
     }
 
-    var malformedSum: UInt64 { truncated + foreign + unknownVersion + malformedMessage + malformedRecord }
+    var refusedWholeSum: UInt64 {
+        truncated + foreign + otherGroup + unknownVersion + malformedMessage + malformedRecord
+    }
 }
 
 extension VirtualNode {

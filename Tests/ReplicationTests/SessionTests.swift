@@ -30,6 +30,19 @@ struct SessionTests {
         #expect(buffer[32] == MessageKind.ack.rawValue && buffer[32 + 4 + 16] == 1)
     }
 
+    @Test("what another traffic group says is counted and not taken")
+    func otherGroup() {
+        let node = makeNode()
+        var hand = HandMade(sequence: 1)
+        hand.group = 2
+        node.receive(hand.upsert(makeFlow(1)), now: start)
+        #expect(node.externalCache.count == 0 && node.node.peerStatus.isEmpty)
+        #expect(node.node.received.otherGroup == 1 && node.node.received.foreign == 0)
+        hand.group = 0
+        node.receive(hand.upsert(makeFlow(1)), now: start)
+        #expect(node.externalCache.count == 1)
+    }
+
     @Test("the latest state wins whatever the order of arrival")
     func reordered() {
         let node = makeNode()

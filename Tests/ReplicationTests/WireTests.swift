@@ -7,7 +7,7 @@ import Testing
 struct WireTests {
     private static let headerHex = """
         4653 01 03 44332211 0807060504030201
-        2211000000000000 05000000 07000000
+        2211000000000000 050000 03 07000000
         """
     private static let sampleHeader = DatagramHeader(
         flags: [.sequenced, .claiming],
@@ -15,6 +15,7 @@ struct WireTests {
         epoch: 0x0102_0304_0506_0708,
         sequence: 0x1122,
         floorDistance: 5,
+        group: 3,
         takeoverNumber: 7
     )
     /// `makeFlow(1, mark: 0x1122)` with 300 seconds left: 36 bytes, status, TCP, established; tuple, then the reply's
@@ -49,6 +50,21 @@ struct WireTests {
         header.sequence = sequence
         header.floorDistance = distance
         #expect(header.floor == expected)
+    }
+
+    @Test("a distance that three bytes cannot hold leaves the traffic group alone")
+    func distanceSaturates() throws {
+        var header = Self.sampleHeader
+        header.floorDistance = .max
+        var buffer = [UInt8](repeating: 0, count: 32)
+        var span = buffer.mutableSpan
+        var target = span.mutableBytes
+        header.encode(into: &target)
+        let decoded = try DatagramHeader(decoding: buffer.span.bytes)
+        #expect(decoded.floorDistance == 0xff_ffff)
+        #expect(decoded.group == 3)
+        #expect(ReplicationNode.group(of: buffer.span.bytes) == 3)
+        #expect(ReplicationNode.group(of: buffer.span.bytes.extracting(0..<31)) == nil)
     }
 
     @Test("an upsert")
@@ -103,7 +119,7 @@ struct WireTests {
 
     @Test("a heartbeat; its name is padded to whole words")
     func heartbeat() {
-        let shared = SharedSettings(mode: 1, protocols: 2, ignoredAddresses: 0x0a0b_0c0d)
+        let shared = SharedSettings(mode: 1, protocols: 2, ignoredAddresses: 0x0a0b_0c0d, groups: 0x2222_1111)
         let heartbeat = Heartbeat(
             role: NodeRole.backup.rawValue,
             number: 7,
@@ -112,15 +128,15 @@ struct WireTests {
             name: "r1"
         )
         let written = message { $0.put(heartbeat) }
-        #expect(written == bytes("04 00 1800 02 02 0700 04030201 01000000 02000000 0d0c0b0a 72310000"))
-        let isSame = Heartbeat(decoding: written.span.bytes.extracting(4..<28)) == heartbeat
+        #expect(written == bytes("04 00 1c00 02 02 0700 04030201 01000000 02000000 0d0c0b0a 11112222 72310000"))
+        let isSame = Heartbeat(decoding: written.span.bytes.extracting(4..<32)) == heartbeat
         #expect(isSame)
         #expect(
-            message { $0.put(Heartbeat(role: 1, number: 7, flowCount: 0, shared: shared, name: "four")) }.count == 28
+            message { $0.put(Heartbeat(role: 1, number: 7, flowCount: 0, shared: shared, name: "four")) }.count == 32
         )
         let long = String(repeating: "n", count: 99)
         let cut = message { $0.put(Heartbeat(role: 1, number: 7, flowCount: 0, shared: shared, name: long)) }
-        #expect(cut.count == 4 + 20 + 64 && cut[5] == 64)
+        #expect(cut.count == 4 + 24 + 64 && cut[5] == 64)
     }
 
     @Test("request, transfer end and behind")
@@ -162,9 +178,10 @@ struct WireTests {
         ("03 00 1800 00000000 ffffffff" + String(repeating: "00", count: 16), .malformedMessage),
         // Heartbeats: too short; a name beyond the body.
         ("04 00 0400 00000000", .malformedMessage),
-        ("04 00 1400 00 00 0000 00000000 000000000000000000000000", nil),
-        ("04 00 1400 00 01 0000 00000000 000000000000000000000000", .malformedMessage),
-        ("04 00 1800 00 04 0000 00000000 000000000000000000000000 61626364", nil),
+        ("04 00 1400 00 00 0000 00000000 000000000000000000000000", .malformedMessage),
+        ("04 00 1800 00 00 0000 00000000 000000000000000000000000 00000000", nil),
+        ("04 00 1800 00 01 0000 00000000 000000000000000000000000 00000000", .malformedMessage),
+        ("04 00 1c00 00 04 0000 00000000 000000000000000000000000 00000000 61626364", nil),
         ("05 00 0c00" + String(repeating: "00", count: 12), .malformedMessage),
         ("06 00 0c00" + String(repeating: "00", count: 12), .malformedMessage),
         ("07 00 0c00" + String(repeating: "00", count: 12), .malformedMessage),

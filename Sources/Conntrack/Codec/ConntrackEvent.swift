@@ -30,6 +30,13 @@ public struct ConntrackEvent: Sendable {
     /// The flow, with the attributes that the message carries.
     public var flow: Flow
 
+    /// An event of its parts.
+    public init(kind: Kind, portID: UInt32, flow: Flow) {
+        self.kind = kind
+        self.portID = portID
+        self.flow = flow
+    }
+
     /// Decodes one whole netlink message.
     ///
     /// - Parameter message: the bytes from `nlmsghdr` on; bytes after the message's own length are ignored.

@@ -34,7 +34,13 @@ final class ControlHandler: HTTPHandler {
             let route = try ControlRoute.find(method: method, path: request.path)
             switch route.target {
             case .engine(let engineRequest):
-                return response(to: await engine.perform(engineRequest))
+                guard let group = request.query.first(where: { $0.name == "group" })?.value else {
+                    return response(to: await engine.perform(engineRequest))
+                }
+                guard let restricted = engineRequest.restricted(toGroup: group) else {
+                    return json(APIError("\(route.text) is for all traffic groups: leave group out"), .badRequest)
+                }
+                return response(to: await engine.perform(restricted))
             case .dump(let cache):
                 return await dump(cache, of: request)
             }

@@ -23,7 +23,7 @@ struct ControlRoute: Sendable {
         [
             get("status", .engine(.status)),
             get("stats", .engine(.statistics)),
-            get("ready", .engine(.ready)),
+            get("ready", .engine(.ready())),
             get("history", .engine(.history)),
         ]
         + CacheSelection.allCases.map { get("dump/\($0.rawValue)", .dump($0)) }

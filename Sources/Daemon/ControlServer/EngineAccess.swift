@@ -14,16 +14,26 @@ enum EngineRequest: Sendable, Equatable {
     case resync(ResyncSource)
     /// Send the internal cache to the peers. Answered by `.action`.
     case push
-    /// Change the role; `.unset` is never asked for. Answered by `.action`.
-    case role(Role)
-    /// Answered by `.ready`.
-    case ready
+    /// Change the role for one traffic group, or for all if `group` is nil; `.unset` is never asked for. Answered by
+    /// `.action`.
+    case role(Role, group: String? = nil)
+    /// Whether the node may become primary for one traffic group, or for all. Answered by `.ready`.
+    case ready(group: String? = nil)
     /// Answered by `.history`.
     case history
     /// Do harm to one cached flow, to test what finds it. Answered by `.action`.
     case harm(Harm)
     /// The next records of a cache, from the start if `cursor` is nil. Answered by `.dumpChunk`.
     case dumpChunk(cache: CacheSelection, cursor: UInt64?, limit: Int)
+
+    /// The same request for one traffic group alone; nil if it is always for all of them.
+    func restricted(toGroup group: String) -> EngineRequest? {
+        switch self {
+        case .role(let role, _): .role(role, group: group)
+        case .ready: .ready(group: group)
+        default: nil
+        }
+    }
 
     /// What a flush empties.
     enum FlushTarget: String, Sendable, CaseIterable {

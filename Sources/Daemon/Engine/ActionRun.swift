@@ -5,7 +5,7 @@ internal import FlowTable
 internal import Replication
 internal import Takeover
 
-/// An operator's command while it is being done: what is left to do, and what was done so far.
+/// An operator's command to one traffic group while it is being done: what is left to do, and what was done so far.
 struct ActionRun {
     /// One step, as the operator sees it.
     enum Phase {
@@ -78,7 +78,9 @@ struct ActionRun {
     static let jobCountMax = 8
 
     let name: String
-    let answer: CheckedContinuation<EngineReply, Never>?
+    let group: GroupState
+    /// Takes the report when all is done; nil if nobody waits for it.
+    let answer: ((EngineReply) -> Void)?
     var phases: [Phase]
     var report: ActionReport
     /// A newer role command waits: phases that give way end now.
@@ -113,8 +115,15 @@ struct ActionRun {
         [.handOver, .changeRole(role), .closeGate, .awaitPrimary, .delete(onlyReleased: true)]
     }
 
-    init(name: String, role: NodeRole? = nil, phases: [Phase], answer: CheckedContinuation<EngineReply, Never>?) {
+    init(
+        name: String,
+        group: GroupState,
+        role: NodeRole? = nil,
+        phases: [Phase],
+        answer: ((EngineReply) -> Void)? = nil
+    ) {
         self.name = name
+        self.group = group
         self.role = role
         self.phases = phases
         self.answer = answer

@@ -22,14 +22,24 @@ extension Engine {
         switch letter.request {
         case .status: letter.answer.resume(returning: .status(status(now)))
         case .statistics: letter.answer.resume(returning: .statistics(statistics(now)))
-        case .ready: letter.answer.resume(returning: .ready(readiness(now)))
+        case .ready(let name):
+            if let refusal = refusal(ofGroup: name) {
+                letter.answer.resume(returning: refusal)
+                return
+            }
+            let asked = groups.filter { name == nil || $0.name == name }
+            letter.answer.resume(returning: .ready(readiness(of: asked, now)))
         case .history: letter.answer.resume(returning: .history(history))
         case .dumpChunk(let cache, let cursor, let limit):
             letter.answer.resume(returning: .dumpChunk(dumpChunk(cache, after: cursor, limit: limit, now: now)))
         case .harm(let harm):
-            let report = ActionReport(action: "debug \(harm.rawValue)", succeeded: core.harm(harm))
-            letter.answer.resume(returning: .action(report))
-        case .role:
+            let isDone = groups.contains { $0.core.harm(harm) }
+            letter.answer.resume(returning: .action(ActionReport(action: "debug \(harm.rawValue)", succeeded: isDone)))
+        case .role(_, let group):
+            if let refusal = refusal(ofGroup: group) {
+                letter.answer.resume(returning: refusal)
+                return
+            }
             waiting.append(letter)
             noticeNewerRole()
         case .commit, .flush, .resync, .push:
@@ -37,23 +47,44 @@ extension Engine {
         }
     }
 
-    /// Lets the action at hand end early if a role command waits that wants another role.
+    private func refusal(ofGroup name: String?) -> EngineReply? {
+        guard let name, !groups.contains(where: { $0.name == name }) else { return nil }
+        let known = groups.map(\.name).joined(separator: ", ")
+        return .refused("there is no traffic group \"\(name)\": this router has \(known)")
+    }
+
+    /// Lets the action at hand end early if a role command waits that wants another role of its group.
     private func noticeNewerRole() {
         guard let run = action else { return }
         for letter in waiting {
-            if case .role(let role) = letter.request, run.role == nil || run.role != NodeRole(role) {
+            if case .role(let role, let group) = letter.request, group == nil || group == run.group.name,
+                run.role == nil || run.role != NodeRole(role)
+            {
                 action?.isSuperseded = true
             }
         }
     }
 
-    private func begin(_ letter: Mailbox.Letter) -> ActionRun {
+    /// Whether a change of role comes next, of whatever group: it should not wait for what can be done later.
+    private var isRoleCommandWaiting: Bool {
+        prepared.contains { $0.role != nil }
+            || waiting.contains { if case .role = $0.request { true } else { false } }
+    }
+
+    /// The actions that a request asks for: one for each group that it is about, in their order.
+    private func begin(_ letter: Mailbox.Letter) -> [ActionRun] {
+        var about = groups
         var changesTo: NodeRole?
-        if case .role(let role) = letter.request { changesTo = NodeRole(role) }
+        if case .role(let role, let name) = letter.request {
+            changesTo = NodeRole(role)
+            if let name { about = groups.filter { $0.name == name } }
+        }
+        // There is one kernel's table for all of them.
+        if case .resync(.kernel) = letter.request { about = [groups[0]] }
         let (name, phases): (String, [ActionRun.Phase]) =
             switch letter.request {
-            case .role(.primary): ("role primary", ActionRun.takingOver)
-            case .role(let role): ("role \(role.rawValue)", ActionRun.steppingBack(to: NodeRole(role)))
+            case .role(.primary, _): ("role primary", ActionRun.takingOver)
+            case .role(let role, _): ("role \(role.rawValue)", ActionRun.steppingBack(to: NodeRole(role)))
             case .commit: ("commit", [.commit(takesOver: false), .followEvents])
             case .flush(.internal): ("flush internal", [.flushInternal])
             case .flush(.external): ("flush external", [.flushExternal])
@@ -63,16 +94,33 @@ extension Engine {
             case .push: ("push", [.push])
             case .status, .statistics, .ready, .history, .dumpChunk, .harm: ("", [])
             }
-        return ActionRun(name: name, role: changesTo, phases: needed(phases, for: changesTo), answer: letter.answer)
+        let answer = JointAnswer(action: name, count: about.count) { letter.answer.resume(returning: $0) }
+        return about.map { group in
+            ActionRun(
+                name: changesTo == nil ? name : self.name(name, group),
+                group: group,
+                role: changesTo,
+                phases: needed(phases, for: changesTo, group)
+            ) { answer.add($0, of: about.count > 1 ? group.name : nil) }
+        }
+    }
+
+    /// A role command as it would be given for the group alone.
+    private func name(_ action: String, _ group: GroupState) -> String {
+        groups.count > 1 ? "\(action) --group \(group.name)" : action
     }
 
     /// The phases without those that there is nothing to do in.
-    private func needed(_ phases: [ActionRun.Phase], for role: NodeRole?) -> [ActionRun.Phase] {
+    private func needed(
+        _ phases: [ActionRun.Phase],
+        for role: NodeRole?,
+        _ group: GroupState
+    ) -> [ActionRun.Phase] {
         phases.filter { phase in
             switch phase {
             // A primary that is told so again has an open gate, and new connections that must not wait.
-            case .closeGate: gate != nil && (role != .primary || core.node.role != .primary)
-            case .openGate: gate != nil
+            case .closeGate: group.gate != nil && (role != .primary || group.core.node.role != .primary)
+            case .openGate: group.gate != nil
             default: true
             }
         }
@@ -82,29 +130,31 @@ extension Engine {
     func stepAction(_ now: Instant) {
         while true {
             if action == nil {
-                if isReady, !unasked.isEmpty {
-                    action = unasked.removeFirst()
-                } else if !waiting.isEmpty {
-                    // Before the kernel's table is known, an action would work on half a picture.
-                    guard isReady else { return }
-                    action = begin(waiting.removeFirst())
+                // Before the kernel's table is known, an action would work on half a picture.
+                guard isReady else { return }
+                if !prepared.isEmpty {
+                    action = prepared.removeFirst()
                     noticeNewerRole()
-                } else if purgeWaits, isPrimaryHere {
-                    purgeWaits = false
-                    action = ActionRun(name: "purge", phases: [.delete(onlyReleased: true)], answer: nil)
+                } else if !waiting.isEmpty {
+                    prepared += begin(waiting.removeFirst())
+                    continue
+                } else if let group = groups.first(where: { $0.purgeWaits && isPrimaryHere($0) }) {
+                    group.purgeWaits = false
+                    action = ActionRun(name: "purge", group: group, phases: [.delete(onlyReleased: true)])
                 } else {
                     return
                 }
             }
+            guard let group = action?.group else { return }
             guard let phase = action?.phases.first else {
                 finishAction(now)
                 continue
             }
             if action?.startedAt == nil {
                 action?.beginPhase(phase, now: self.now, finishedDumpCount: reconciliation.finishedCount)
-                start(phase, now)
+                start(phase, group, now)
             }
-            guard advance(phase, now) else { return }
+            guard advance(phase, group, now) else { return }
             action?.endPhase(now: self.now)
         }
     }
@@ -122,7 +172,7 @@ extension Engine {
             )
         }
         if done.name.hasPrefix("role ") { remember(done.report) }
-        done.answer?.resume(returning: .action(done.report))
+        done.answer?(.action(done.report))
     }
 
     private func remember(_ report: ActionReport) {
@@ -131,56 +181,66 @@ extension Engine {
     }
 
     /// Steps back because a peer took over while this node's daemon was down: keepalived has told it in vain.
-    func stepBack() {
-        guard isRoleRemembered, isReady else { return }
-        isRoleRemembered = false
-        logger.notice("this node was primary before the daemon's restart; another one is now: stepping back")
-        let phases = needed(ActionRun.steppingBack(to: .backup), for: .backup)
-        unasked.append(ActionRun(name: "role backup", role: .backup, phases: phases, answer: nil))
+    func stepBack(_ group: GroupState) {
+        guard group.isRoleRemembered else { return }
+        group.isRoleRemembered = false
+        logger.notice(
+            "\(label(group))this node was primary before the daemon's restart; another one is now: stepping back"
+        )
+        prepared.append(
+            ActionRun(
+                name: name("role backup", group),
+                group: group,
+                role: .backup,
+                phases: needed(ActionRun.steppingBack(to: .backup), for: .backup, group)
+            )
+        )
     }
 
     /// Puts into the kernel what a peer had handled that was primary beside this node and has stepped back (a healed
     /// split brain): its connections come through this router again, and the kernel's own entries of them are old.
-    func takeIn() {
-        guard core.externalCache.count > 0, !unasked.contains(where: { $0.name == "take in" }) else { return }
+    func takeIn(_ group: GroupState) {
+        guard group.core.externalCache.count > 0,
+            !prepared.contains(where: { $0.name == "take in" && $0.group === group })
+        else { return }
         let phases: [ActionRun.Phase] = [.commit(takesOver: true), .verify, .followEvents]
-        unasked.append(ActionRun(name: "take in", phases: phases, answer: nil))
+        prepared.append(ActionRun(name: "take in", group: group, phases: phases))
     }
 
     /// What a phase does once, at its start.
-    private func start(_ phase: ActionRun.Phase, _ now: Instant) {
+    private func start(_ phase: ActionRun.Phase, _ group: GroupState, _ now: Instant) {
         switch phase {
-        case .changeRole(let role): changeRole(role, now)
+        case .changeRole(let role): changeRole(role, of: group, now)
         case .reconcile:
             kernel.resyncCount += 1
             wantDump(.command, at: now)
-        case .resyncPeers: core.node.requestResync(now: now)
-        case .push: core.node.push(now: now)
+        case .resyncPeers: group.core.node.requestResync(now: now)
+        case .push: group.core.node.push(now: now)
         case .flushInternal:
-            action?.step.count = core.internalCache.count
-            core.flushInternal(now: now)
+            action?.step.count = group.core.internalCache.count
+            group.core.flushInternal(now: now)
         case .flushExternal:
-            action?.step.count = core.externalCache.count
-            core.externalCache.removeAll()
+            action?.step.count = group.core.externalCache.count
+            group.core.externalCache.removeAll()
         case .announce:
-            core.node.finishTakeover(now: now)
-            releasePreloaded()
-            action?.step.count = core.internalCache.count
-            action?.step.note = core.node.peerStatus.contains(where: \.isUp) ? nil : "no peer is up"
+            group.core.node.finishTakeover(now: now)
+            releasePreloaded(group)
+            action?.step.count = group.core.internalCache.count
+            action?.step.note = group.core.node.peerStatus.contains(where: \.isUp) ? nil : "no peer is up"
         case .delete(let onlyReleased):
             if !onlyReleased { kernel.flushCount += 1 }
-        case .closeGate: closeGate()
-        case .verify: verifyCommit()
-        case .openGate: openGate()
+        case .closeGate: closeGate(group)
+        case .verify: verifyCommit(group)
+        case .openGate: openGate(group)
         case .commit:
-            let preloaded = core.externalCache.mirroredCount
+            let preloaded = group.core.externalCache.mirroredCount
             if preloaded > 0 { action?.step.note = "\(preloaded) more were preloaded" }
         case .handOver, .followEvents, .awaitPrimary: break
         }
     }
 
     /// Goes on with a phase; true when it is over.
-    private func advance(_ phase: ActionRun.Phase, _ now: Instant) -> Bool {
+    private func advance(_ phase: ActionRun.Phase, _ group: GroupState, _ now: Instant) -> Bool {
         if phase.givesWay, action?.isSuperseded == true, action?.jobs.isEmpty == true {
             action?.cutShort()
             return true
@@ -189,53 +249,53 @@ extension Engine {
         case .closeGate, .verify, .openGate, .changeRole, .announce, .flushInternal, .flushExternal:
             return true
         case .commit(let takesOver):
-            handOutCommit(now)
-            return isCommitDone(takesOver: takesOver)
+            handOutCommit(group, now)
+            return isCommitDone(group, takesOver: takesOver)
         case .delete(let onlyReleased):
-            handOutDeletes(onlyReleased: onlyReleased)
+            handOutDeletes(group, onlyReleased: onlyReleased)
             return action?.isHandedOut == true && action?.jobs.isEmpty == true
-        case .handOver: return handOver(now)
-        case .followEvents: return followEvents(now)
-        case .awaitPrimary: return awaitPrimary(now)
+        case .handOver: return handOver(group, now)
+        case .followEvents: return followEvents(group, now)
+        case .awaitPrimary: return awaitPrimary(group, now)
         case .reconcile:
-            action?.step.count = core.internalCache.count
+            action?.step.count = internalFlowCount
             if hasWaited(Self.awaitPeersMilliseconds, now, note: "events are being lost faster than dumps mend it") {
                 return fail("the internal cache does not yet equal the kernel's table: see `flowsync stats runtime`")
             }
             return reconciliation.finishedCount > (action?.dumpCountBefore ?? 0) && !reconciliation.isOwed
-        case .resyncPeers: return awaitPeers(now)
-        case .push: return awaitPush(now)
+        case .resyncPeers: return awaitPeers(group, now)
+        case .push: return awaitPush(group, now)
         }
     }
 
-    private func changeRole(_ role: NodeRole, _ now: Instant) {
-        isRoleRemembered = false
+    private func changeRole(_ role: NodeRole, of group: GroupState, _ now: Instant) {
+        group.isRoleRemembered = false
         // Without a gate, because it could not be made, no step says what is wanted of one that is made later.
-        if gate == nil { isGateWanted = role != .primary }
-        if role != core.node.role { roleSince = now }
-        core.setRole(role, now: now)
-        settlePreload()
-        if role.claimsFlows { purgeWaits = false }
-        if let problem = rememberRole() { action?.step.note = problem }
+        if group.gate == nil { group.isGateWanted = role != .primary }
+        if role != group.core.node.role { group.roleSince = now }
+        group.core.setRole(role, now: now)
+        settlePreload(group)
+        if role.claimsFlows { group.purgeWaits = false }
+        if let problem = rememberRole(group) { action?.step.note = problem }
         if role == .primary, action?.step.note == nil {
-            action?.step.note = "takeover number \(core.node.takeoverNumber)"
+            action?.step.note = "takeover number \(group.core.node.takeoverNumber)"
         }
-        action?.step.count = core.internalCache.count
+        action?.step.count = group.core.internalCache.count
     }
 
-    /// Writes the role file if it says something else; returns what is wrong if it cannot be written.
+    /// Writes a group's role file if it says something else; returns what is wrong if it cannot be written.
     @discardableResult
-    func rememberRole() -> String? {
+    func rememberRole(_ group: GroupState) -> String? {
         let fresh = RoleFile.Memory(
-            role: core.node.role,
-            takeoverNumber: core.node.takeoverNumber,
-            highestTakeoverNumber: core.node.highestTakeoverNumber,
-            owesPurge: purgeWaits
+            role: group.core.node.role,
+            takeoverNumber: group.core.node.takeoverNumber,
+            highestTakeoverNumber: group.core.node.highestTakeoverNumber,
+            owesPurge: group.purgeWaits
         )
-        guard fresh != memory else { return nil }
+        guard fresh != group.memory else { return nil }
         do {
-            try roleFile.write(fresh)
-            memory = fresh
+            try group.roleFile.write(fresh)
+            group.memory = fresh
             return nil
         } catch {
             let problem = "the role will not outlive a restart of the daemon: \(error)"
@@ -246,13 +306,13 @@ extension Engine {
 
     // MARK: Writes
 
-    private func handOutCommit(_ now: Instant) {
+    private func handOutCommit(_ group: GroupState, _ now: Instant) {
         while let run = action, !run.isHandedOut, !run.isSuperseded, run.jobs.count < ActionRun.jobCountMax {
             let batch = action?.order.next(
-                from: core.externalCache,
+                from: group.core.externalCache,
                 countMax: ActionRun.recordCountMaxPerJob,
                 now: now
-            ) { core.node.ownedUntil($0) }
+            ) { group.core.node.ownedUntil($0) }
             guard let batch else {
                 action?.isHandedOut = true
                 return
@@ -271,32 +331,33 @@ extension Engine {
     ///
     /// A takeover leaves in the external cache what failed or had run out; anything beyond that arrived meanwhile and
     /// wants a further round.
-    private func isCommitDone(takesOver: Bool) -> Bool {
+    private func isCommitDone(_ group: GroupState, takesOver: Bool) -> Bool {
         guard let run = action, run.isHandedOut, run.jobs.isEmpty else { return false }
-        let left =
-            core.externalCache.count - core.externalCache.mirroredCount - run.step.failedCount - run.expiredCount
+        let uncommitted = group.core.externalCache.count - group.core.externalCache.mirroredCount
+        let left = uncommitted - run.step.failedCount - run.expiredCount
         guard takesOver, left > 0, run.round < ActionRun.commitRoundCountMax else { return true }
         action?.beginCommitRound()
         return false
     }
 
-    private func handOutDeletes(onlyReleased: Bool) {
+    private func handOutDeletes(_ group: GroupState, onlyReleased: Bool) {
         while let run = action, !run.isHandedOut, run.jobs.count < ActionRun.jobCountMax {
-            guard action?.isSuperseded != true || !onlyReleased else {
+            if onlyReleased, isRoleCommandWaiting {
+                group.purgeWaits = true
                 action?.isHandedOut = true
                 return
             }
             var job = WriteJob(id: nextJobID, kind: .delete, records: [], count: 0)
             while job.count < ActionRun.recordCountMaxPerJob {
-                guard let slot = core.internalCache.table.next(after: action?.position) else {
+                guard let slot = group.core.internalCache.table.next(after: action?.position) else {
                     action?.isHandedOut = true
                     break
                 }
                 action?.position = slot
-                guard !core.internalCache.table[slot].flags.contains(.dead),
-                    !onlyReleased || (core.internalCache.isReleased(slot) && !isPreloaded(slot))
+                guard !group.core.internalCache.table[slot].flags.contains(.dead),
+                    !onlyReleased || (group.core.internalCache.isReleased(slot) && !isPreloaded(slot, group))
                 else { continue }
-                core.internalCache.table.appendRecord(at: slot, timeoutSeconds: 0, to: &job.records)
+                group.core.internalCache.table.appendRecord(at: slot, timeoutSeconds: 0, to: &job.records)
                 job.count += 1
             }
             if job.count > 0 { submit(job) }
@@ -304,11 +365,11 @@ extension Engine {
     }
 
     /// Whether a flow in the kernel is a peer's, and is to stay there as its copy.
-    private func isPreloaded(_ slot: Slot) -> Bool {
-        guard core.externalCache.isMirrored else { return false }
-        let identity = core.internalCache.table.record(at: slot).identity
-        return core.externalCache.table.find(identity).map { !core.externalCache.table[$0].flags.contains(.dead) }
-            ?? false
+    private func isPreloaded(_ slot: Slot, _ group: GroupState) -> Bool {
+        guard group.core.externalCache.isMirrored else { return false }
+        let identity = group.core.internalCache.table.record(at: slot).identity
+        guard let found = group.core.externalCache.table.find(identity) else { return false }
+        return !group.core.externalCache.table[found].flags.contains(.dead)
     }
 
     private func submit(_ job: WriteJob) {
@@ -341,7 +402,9 @@ extension Engine {
                     + "(\(SystemError.text(of: failure.errno)))" + remedy(failure.errno)
             )
         }
-        if case .commit(takesOver: true) = action?.phases.first { takeOver(job, outcome) }
+        if case .commit(takesOver: true) = action?.phases.first, let group = action?.group {
+            takeOver(job, outcome, group)
+        }
     }
 
     private func remedy(_ errno: Int32) -> String {
@@ -356,7 +419,7 @@ extension Engine {
     /// Flows that are in the kernel are this node's now: they leave the external cache.
     ///
     /// The kernel's echo of the write brings them into the internal one, as the kernel sees them.
-    private func takeOver(_ job: WriteJob, _ outcome: WriteOutcome) {
+    private func takeOver(_ job: WriteJob, _ outcome: WriteOutcome, _ group: GroupState) {
         let failed = Set(outcome.failures.map(\.index))
         // The kernel's entry stayed: it is another flow, or the same one further on.
         let lost = Set(outcome.clashes.lazy.filter { !$0.isOursKept }.map(\.index))
@@ -364,7 +427,7 @@ extension Engine {
             guard !failed.contains(index) else { return }
             action?.committedCount += 1
             if !lost.contains(index) { action?.committed.add(record) }
-            if let slot = core.externalCache.table.find(record.identity) { core.externalCache.remove(slot) }
+            if let slot = group.core.externalCache.table.find(record.identity) { group.core.externalCache.remove(slot) }
         }
     }
 
@@ -372,17 +435,17 @@ extension Engine {
 
     /// The writer's echoes wait at the event socket when its last outcome is here: once it is drained, and no dump is
     /// owed for lost events, the internal cache equals the kernel's table.
-    private func followEvents(_ now: Instant) -> Bool {
+    private func followEvents(_ group: GroupState, _ now: Instant) -> Bool {
         guard let isDrained = drainForAction(now) else { return true }
-        action?.step.count = core.internalCache.count
+        action?.step.count = group.core.internalCache.count
         if isDrained, !reconciliation.isOwed { return true }
         return hasWaited(Self.followEventsMilliseconds, now, note: "events are still being lost; see flowsync status")
     }
 
     /// Before the claim is given up, the latest changes are taken in; what is queued then goes out still.
-    private func handOver(_ now: Instant) -> Bool {
-        guard core.node.role.claimsFlows, let isDrained = drainForAction(now) else { return true }
-        action?.step.count = core.node.queuedCount
+    private func handOver(_ group: GroupState, _ now: Instant) -> Bool {
+        guard group.core.node.role.claimsFlows, let isDrained = drainForAction(now) else { return true }
+        action?.step.count = group.core.node.queuedCount
         return isDrained || hasWaited(Self.handOverMilliseconds, now, note: "events keep coming")
     }
 
@@ -407,26 +470,22 @@ extension Engine {
     }
 
     /// Whether a peer is primary and its whole state is here.
-    private var isPrimaryHere: Bool {
-        core.node.peerStatus.contains { peer in
+    private func isPrimaryHere(_ group: GroupState) -> Bool {
+        group.core.node.peerStatus.contains { peer in
             peer.isUp && peer.role == .primary && peer.synchronisedSince != nil
-                && peer.takeoverNumber >= core.node.takeoverNumber
+                && peer.takeoverNumber >= group.core.node.takeoverNumber
         }
     }
 
-    private func awaitPrimary(_ now: Instant) -> Bool {
-        if isPrimaryHere {
-            action?.step.count = core.externalCache.count
+    private func awaitPrimary(_ group: GroupState, _ now: Instant) -> Bool {
+        if isPrimaryHere(group) {
+            action?.step.count = group.core.externalCache.count
             return true
         }
-        guard
-            hasWaited(
-                Self.awaitPrimaryMilliseconds,
-                now,
-                note: "no peer is primary yet; this node's old flows stay until one is"
-            )
-        else { return false }
-        purgeWaits = true
+        let note = "no peer is primary yet; this node's old flows stay until one is"
+        guard isRoleCommandWaiting || hasWaited(Self.awaitPrimaryMilliseconds, now, note: note) else { return false }
+        action?.step.note = note
+        group.purgeWaits = true
         // Without a primary nothing is purged: what the kernel holds may be the only copy.
         action?.phases.removeAll {
             if case .delete = $0 { true } else { false }
@@ -434,25 +493,25 @@ extension Engine {
         return true
     }
 
-    private func awaitPeers(_ now: Instant) -> Bool {
-        let up = core.node.peerStatus.filter(\.isUp)
+    private func awaitPeers(_ group: GroupState, _ now: Instant) -> Bool {
+        let up = group.core.node.peerStatus.filter(\.isUp)
         if up.isEmpty { return fail("no peer is up: see `flowsync status`") }
         if up.allSatisfy({ $0.synchronisedSince != nil }) {
-            action?.step.count = core.externalCache.count
+            action?.step.count = group.core.externalCache.count
             return true
         }
         return hasWaited(Self.awaitPeersMilliseconds, now, note: "gave up")
             ? fail("the peers' flows did not arrive in time") : false
     }
 
-    private func awaitPush(_ now: Instant) -> Bool {
-        let members = core.node.peerStatus.filter(\.isMember)
+    private func awaitPush(_ group: GroupState, _ now: Instant) -> Bool {
+        let members = group.core.node.peerStatus.filter(\.isMember)
         if members.isEmpty { return fail("no peer is up: see `flowsync status`") }
-        if !core.node.role.claimsFlows {
-            return fail("a \(core.node.role.text) announces no flows: nothing was sent")
+        if !group.core.node.role.claimsFlows {
+            return fail("a \(group.core.node.role.text) announces no flows: nothing was sent")
         }
-        if !core.node.isTransferring {
-            action?.step.count = core.internalCache.count
+        if !group.core.node.isTransferring {
+            action?.step.count = group.core.internalCache.count
             return true
         }
         return hasWaited(Self.awaitPeersMilliseconds, now, note: "gave up")

@@ -7,8 +7,8 @@ internal import Logging
 internal import Policy
 internal import Takeover
 
-// The gate is closed while this node is not primary and during a takeover, and open otherwise. It is the kernel that
-// takes it away if the daemon dies: the table belongs to the daemon's socket.
+// Each group's gate is closed while this node is not primary for it and during a takeover, and open otherwise. It is
+// the kernel that takes it away if the daemon dies: the table belongs to the daemon's socket.
 
 extension Engine {
     /// The router's addresses, sorted into its own and floating ones.
@@ -28,67 +28,98 @@ extension Engine {
         }
     }
 
-    /// Follows the router's addresses; what the gate lets through follows them.
+    /// Follows the router's addresses; what the gates let through follows them.
     func updateGateAddresses(_ interfaces: [Interface]) {
-        guard gateAddresses.update(Self.gateInterfaces(interfaces)), gate?.isClosed == true else { return }
-        closeGate()
+        guard gateAddresses.update(Self.gateInterfaces(interfaces)) else { return }
+        for group in groups where group.gate?.isClosed == true { closeGate(group) }
     }
 
-    /// Makes a gate if one is configured, and closes it unless the node is primary.
+    /// Makes the gates if they are configured, and closes each unless the node is primary for its group.
     ///
     /// A gate that cannot be made or closed is tried again every second, and stands among the warnings.
-    func settleGate() {
+    func settleGates() {
         let interfaces = configuration.takeover.gateInterfaces
         guard !interfaces.isEmpty else { return }
-        do throws(GateError) {
-            if gate == nil { gate = try Gate.make(interfaces: interfaces) }
-            if isGateWanted, gate?.isClosed == false { try gate?.close(ownAddresses: Array(gateAddresses.all)) }
-            gateProblem = nil
-        } catch {
-            gateProblem = "the gate cannot be closed: \(error)"
-            logLimited("gate", "the gate cannot be closed: \(error)")
+        for group in groups {
+            do throws(GateError) {
+                if group.gate == nil {
+                    group.gate = try Gate.make(
+                        interfaces: interfaces,
+                        table: gateTable(group),
+                        scope: gateScope(group)
+                    )
+                }
+                if group.isGateWanted, group.gate?.isClosed == false {
+                    try group.gate?.close(ownAddresses: Array(gateAddresses.all))
+                }
+                group.gateProblem = nil
+            } catch {
+                group.gateProblem = "\(label(group))the gate cannot be closed: \(error)"
+                logLimited("\(label(group))gate", "\(label(group))the gate cannot be closed: \(error)")
+            }
         }
     }
 
-    /// Lets go of the gate and makes one of the interfaces that are now configured.
+    /// Its table in nf_tables: `flowsync` for the default group, `flowsync-web` for the group web.
+    private func gateTable(_ group: GroupState) -> String {
+        group.index == 0 ? "flowsync" : "flowsync-\(group.name)"
+    }
+
+    /// Which packets are the group's: as with flows, the first group that matches.
+    private func gateScope(_ group: GroupState) -> GateScope {
+        let matches = configuration.groups.groups.map(PacketMatch.init)
+        guard group.index > 0 else { return GateScope(excluded: matches, included: nil) }
+        return GateScope(excluded: Array(matches.prefix(group.index - 1)), included: matches[group.index - 1])
+    }
+
+    /// Lets go of the gates and makes those of the interfaces that are now configured.
     ///
     /// A standby's is open for a moment: interfaces are not changed in the middle of a failover.
-    func replaceGate() {
-        gate = nil
-        gateProblem = nil
-        settleGate()
+    func replaceGates() {
+        for group in groups {
+            group.gate = nil
+            group.gateProblem = nil
+        }
+        settleGates()
     }
 
-    /// Closes the gate, or keeps it closed with the router's addresses as they are now.
-    func closeGate() {
-        isGateWanted = true
+    /// Closes a group's gate, or keeps it closed with the router's addresses as they are now.
+    func closeGate(_ group: GroupState) {
+        group.isGateWanted = true
         do throws(GateError) {
-            try gate?.close(ownAddresses: Array(gateAddresses.all))
-            gateProblem = nil
+            try group.gate?.close(ownAddresses: Array(gateAddresses.all))
+            group.gateProblem = nil
         } catch {
-            reportGate("the gate cannot be closed: \(error)")
+            reportGate("the gate cannot be closed: \(error)", group)
         }
     }
 
-    /// Opens the gate.
-    func openGate() {
-        isGateWanted = false
+    /// Opens a group's gate.
+    func openGate(_ group: GroupState) {
+        group.isGateWanted = false
         do throws(GateError) {
-            guard let count = try gate?.open() else { return }
+            guard let count = try group.gate?.open() else { return }
             action?.step.count = Int(clamping: count.packets)
             action?.step.note = "packets of unknown flows dropped while it was closed"
-            gateProblem = nil
+            group.gateProblem = nil
         } catch {
             // It is open all the same: with its socket, which is closed then, the kernel takes the table away.
-            gate = nil
-            reportGate("the gate is open, but not in the usual way: \(error)")
+            group.gate = nil
+            reportGate("the gate is open, but not in the usual way: \(error)", group)
         }
     }
 
-    private func reportGate(_ problem: String) {
-        gateProblem = problem
+    private func reportGate(_ problem: String, _ group: GroupState) {
+        group.gateProblem = label(group) + problem
         action?.step.failed["gate", default: 0] += 1
         action?.step.note = problem
-        logLimited("gate", problem)
+        logLimited("\(label(group))gate", label(group) + problem)
+    }
+}
+
+extension PacketMatch {
+    /// The packets of a group's flows, as far as the gate can tell: it stands before NAT and before what sets marks.
+    init(_ group: TrafficGroup) {
+        self.init(networks: group.sources + group.destinations + group.natAddresses, zones: group.zones)
     }
 }

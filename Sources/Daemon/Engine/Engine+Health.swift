@@ -35,7 +35,7 @@ extension Engine {
         }
         // Once something was tracked here, conntrack is hooked; until then each look costs a packet to this host
         // itself.
-        if core.eventCount == 0, core.internalCache.count == 0, (try? KernelTable.isTracking()) != true {
+        if intake.eventCount == 0, internalFlowCount == 0, (try? KernelTable.isTracking()) != true {
             found.append(KernelTable.notTrackingWarning)
         }
         for text in found where !warnings.contains(text) { logger.warning("\(text)") }
@@ -70,6 +70,7 @@ extension Engine {
             }
         }
         if fresh.sync.mode != configuration.sync.mode { fixed.append("[sync] mode") }
+        if fresh.groups != configuration.groups { fixed.append("[[group]]") }
         if freshLinks != (0..<links.count).map({ links.settings($0) }) {
             changes.append("[[sync.link]]")
             links = LinkGroup(freshLinks)
@@ -85,18 +86,21 @@ extension Engine {
         kept.nodeName = configuration.nodeName
         kept.controlSocketPath = configuration.controlSocketPath
         kept.sync.mode = configuration.sync.mode
+        kept.groups = configuration.groups
         if fresh.takeover.commit != configuration.takeover.commit { changes.append("[takeover] commit") }
         configuration = kept
-        settlePreload()
+        for group in groups {
+            settlePreload(group)
+            group.core.node.setShared(Self.sharedSettings(kept), now: now)
+        }
         if gateChanged {
             changes.append("[takeover] gate-interfaces")
-            replaceGate()
+            replaceGates()
         }
-        core.node.setShared(Self.sharedSettings(kept), now: now)
         if policyChanged {
             changes.append("[replicate]")
             var policy = fresh.replicate.policy
-            policy.setOwnAddresses(core.policy.ownAddresses)
+            policy.setOwnAddresses(intake.policy.ownAddresses)
             applyPolicy(policy, reconcileAt: now)
         }
         refreshLinks()

@@ -53,7 +53,7 @@ extension Engine {
 
     /// Takes in what waits at the event socket, and parks it while more is to be expected.
     func drainEvents(_ now: Instant) throws(SystemError) {
-        let result = try Self.drain(&events, into: &core, now)
+        let result = try Self.drain(&events, &intake, into: groups, now)
         if result.defects.total > 0 { kernel.count(result.defects) }
         if result.overrunCount > 0 { handleOverrun(result.overrunCount, now) }
         if result.messageCount > 0 || !result.isEmpty {
@@ -74,10 +74,13 @@ extension Engine {
     /// Takes both in place: reached through the engine, each event would pay for two checks of exclusive access.
     private static func drain(
         _ events: inout EventStream,
-        into core: inout SyncCore,
+        _ intake: inout FlowIntake,
+        into groups: [GroupState],
         _ now: Instant
     ) throws(SystemError) -> EventStream.DrainResult {
-        try events.drain(limitMessages: eventCountMaxPerTurn) { event in core.receive(event, now: now) }
+        try events.drain(limitMessages: eventCountMaxPerTurn) { event in
+            intake.receive(event, into: groups, now: now)
+        }
     }
 
     private func handleOverrun(_ count: Int, _ now: Instant) {
@@ -121,7 +124,7 @@ extension Engine {
             reconciliation.isSweeping = false
             reconciliation.cause = cause
             reconciliation.startedAt = now
-            core.internalCache.beginReconcile()
+            for group in groups { group.core.internalCache.beginReconcile() }
             kernel.dumpCount += 1
         } catch {
             logLimited("dump", "the kernel's table cannot be read: \(error); trying again in 1 s")
@@ -144,16 +147,16 @@ extension Engine {
             if let due = reconciliation.dueAt, due <= now { startDump(reconciliation.dueCause) }
             return
         }
-        core.internalCache.beginSlice()
+        for group in groups { group.core.internalCache.beginSlice() }
         do {
             let limit = Reconciliation.entryCountMaxPerTurn
-            let before = core.internalCache.counters
+            let before = internalCounters
             let progress = try reconciliation.dump?.read(limitMessages: limit) { flow in
-                core.reconcile(flow, now: now)
+                intake.reconcile(flow, into: groups, now: now)
             }
             if reconciliation.cause == .audit {
-                kernel.auditAppearedFlowCount += core.internalCache.counters.created - before.created
-                kernel.auditChangedFlowCount += core.internalCache.counters.updated - before.updated
+                kernel.auditAppearedFlowCount += internalCounters.created - before.created
+                kernel.auditChangedFlowCount += internalCounters.updated - before.updated
             }
             switch progress {
             case .more, nil: return
@@ -177,17 +180,16 @@ extension Engine {
     }
 
     private func sweepVanished(_ now: Instant) {
-        let before = core.internalCache.counters.destroyed
-        let isDone = core.sweepVanished()
-        if reconciliation.cause == .audit {
-            kernel.auditVanishedFlowCount += core.internalCache.counters.destroyed - before
-        }
+        let before = internalCounters.destroyed
+        var isDone = true
+        for group in groups where !group.core.sweepVanished() { isDone = false }
+        if reconciliation.cause == .audit { kernel.auditVanishedFlowCount += internalCounters.destroyed - before }
         if isDone { finishDump(now) }
     }
 
     private func finishDump(_ now: Instant) {
         reconciliation.isSweeping = false
-        core.node.isWhole = true
+        for group in groups { group.core.node.isWhole = true }
         reconciliation.finishedAt = now
         reconciliation.finishedCount += 1
         reconciliation.lastMilliseconds = now.milliseconds(since: reconciliation.startedAt)
@@ -196,7 +198,7 @@ extension Engine {
         if reconciliation.cause != .audit {
             logger.info(
                 """
-                kernel's table read (\(reconciliation.cause.rawValue)): \(core.internalCache.count) flows \
+                kernel's table read (\(reconciliation.cause.rawValue)): \(internalFlowCount) flows \
                 in \(reconciliation.lastMilliseconds) ms
                 """
             )
@@ -204,7 +206,7 @@ extension Engine {
         if !isReady {
             isReady = true
             // What a role given up earlier left behind was not all purged when the daemon stopped.
-            if purgeWaits { core.internalCache.releaseClaim() }
+            for group in groups where group.purgeWaits { group.core.internalCache.releaseClaim() }
             statusText = statusLine(now)
             notifier.ready(status: statusText)
         }
@@ -224,7 +226,12 @@ extension Engine {
 
     /// Looks at the next places of both caches for records that are no longer what was written.
     func inspect(_ now: Instant) {
-        let (own, external) = core.inspect(slotCountMax: Self.inspectedSlotCountMax)
+        var (own, external) = (0, 0)
+        for group in groups {
+            let damaged = group.core.inspect(slotCountMax: Self.inspectedSlotCountMax / groups.count)
+            own += damaged.own
+            external += damaged.external
+        }
         if own + external > 0 {
             logLimited(
                 "damage",
@@ -249,7 +256,7 @@ extension Engine {
 
     /// Puts the policy into the kernel's filter and brings the cache in line with it at `due`.
     func applyPolicy(_ policy: ReplicationPolicy, reconcileAt due: Instant) {
-        core.policy = policy
+        intake.policy = policy
         let filter = Self.kernelFilter(policy)
         if let warning = filter.warning { logLimited("filter", warning) }
         do {

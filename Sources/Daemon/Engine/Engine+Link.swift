@@ -47,7 +47,8 @@ extension Engine {
         return SharedSettings(
             mode: SharedSettings.digest(configuration.sync.mode.rawValue),
             protocols: SharedSettings.digest(protocols.joined(separator: " ")),
-            ignoredAddresses: SharedSettings.digest(networks.joined(separator: " "))
+            ignoredAddresses: SharedSettings.digest(networks.joined(separator: " ")),
+            groups: SharedSettings.digest(configuration.groups.canonicalText)
         )
     }
 
@@ -85,11 +86,11 @@ extension Engine {
             }
         }
         updateGateAddresses(snapshot)
-        var policy = core.policy
+        var policy = intake.policy
         if policy.setOwnAddresses(Self.ownAddresses(snapshot)), isReady {
             applyPolicy(policy, reconcileAt: now.advanced(byMilliseconds: Self.addressChangeDelayMilliseconds))
         } else {
-            core.policy = policy
+            intake.policy = policy
         }
     }
 
@@ -104,7 +105,10 @@ extension Engine {
                 for index in 0..<count {
                     receiveBatch.withDatagram(at: index) { bytes in
                         guard let byteCount = security.open(&bytes) else { return }
-                        core.receive(bytes.bytes.extracting(0..<byteCount), now: now)
+                        let datagram = bytes.bytes.extracting(0..<byteCount)
+                        // The default group's node counts what is for no group that there is.
+                        let index = ReplicationNode.group(of: datagram).map(Int.init) ?? 0
+                        groups[index < groups.count ? index : 0].core.receive(datagram, now: now)
                     }
                 }
             } catch {
@@ -115,18 +119,18 @@ extension Engine {
         }
     }
 
-    /// Sends what the protocol has to send, up to a limit.
-    func transmit(_ now: Instant) {
+    /// Sends what the protocol has to send of a group, up to a limit.
+    func transmit(_ group: GroupState, _ now: Instant) {
         let liveMask = links.liveMask
         guard liveMask != 0, isReady else { return }
-        let active = core.node.activeLink(liveMask: liveMask, now: now)
+        let active = group.core.node.activeLink(liveMask: liveMask, now: now)
         let byteCountMax = links.payloadByteCountMax
         for _ in 0..<Self.batchCountMaxPerTurn {
             sendBatch.clear()
             while !sendBatch.isFull {
                 var heartbeatByteCount = 0
                 let hasWritten = sendBatch.withNextDatagram(byteCountMax: byteCountMax) { bytes in
-                    build(&bytes, for: active, heartbeatByteCount: &heartbeatByteCount, now: now)
+                    build(&bytes, of: group, for: active, heartbeatByteCount: &heartbeatByteCount, now: now)
                 }
                 if heartbeatByteCount > 0 {
                     sendHeartbeat(heartbeatByteCount, liveMask: liveMask, byteCountMax: byteCountMax)
@@ -142,13 +146,14 @@ extension Engine {
     /// Builds the next datagram; a heartbeat is put aside, since it goes over every link.
     private func build(
         _ bytes: inout MutableRawSpan,
+        of group: GroupState,
         for active: Int,
         heartbeatByteCount: inout Int,
         now: Instant
     ) -> Int {
         let byteCountMax = bytes.byteCount
         var plain = bytes._mutatingExtracting(0..<byteCountMax - security.overheadByteCount)
-        let transmission = core.nextTransmit(into: &plain, now: now)
+        let transmission = group.core.nextTransmit(into: &plain, now: now)
         guard transmission.byteCount > 0 else { return 0 }
         if transmission.isForAllLinks {
             if heartbeat.count < transmission.byteCount { heartbeat = Array(repeating: 0, count: byteCountMax) }
@@ -172,71 +177,92 @@ extension Engine {
         }
     }
 
-    /// Writes what happened in the protocol into the log.
-    func logProtocolEvents() {
-        for event in core.node.takeEvents() {
-            switch event {
-            case .peerUp(let name):
-                logger.info("peer \(name) is up")
-            case .peerDown(let name):
-                logger.warning(
-                    "peer \(name) is down: nothing heard for \(ReplicationNode.peerTimeoutMilliseconds / 1000) s"
-                )
-            case .peerRestarted(let name):
-                peerRestartCount += 1
-                logLimited("restart \(name)", level: .info, "peer \(name) has restarted; asking for its flows")
-            case .synchronised(let name, let flowCount, let removedCount, let milliseconds):
-                synchronisedTransferCount += 1
-                logger.info(
-                    "the flows of \(name) are here: \(flowCount) in \(milliseconds) ms, \(removedCount) stale removed"
-                )
-            case .transferRequested(let name):
-                resyncRequestCount += 1
-                logLimited(
-                    "transfer \(name)",
-                    level: .info,
-                    "\(name) asked for all flows; sending \(core.internalCache.count)"
-                )
-            case .outranked(let name, let number):
-                logger.warning(
-                    """
-                    \(name) has taken over (takeover number \(number), here \(core.node.takeoverNumber)), but this \
-                    node is still primary: tell it `flowsync role backup`, or look for a split brain
-                    """
-                )
-            case .claimedAnew(let number):
-                logLimited(
-                    "claim",
-                    level: .notice,
-                    "a peer has stepped back; this node claims its flows anew, takeover number \(number)"
-                )
-                takeIn()
-            case .differs(let name, let flowCount):
-                logLimited(
-                    "differs \(name)",
-                    "the copy of \(name)'s flows differs in \(flowCount) or more; repairing it"
-                )
-            case .repaired(let name, let flowCount, let byteCount, let milliseconds):
-                logLimited(
-                    "repaired \(name)",
-                    level: .notice,
-                    """
-                    the copy of \(name)'s flows is repaired: \(flowCount) flows, \(byteCount) bytes, \(milliseconds) ms
-                    """
-                )
-            case .settingsDiffer(let name, let settings):
-                if settings.isEmpty {
-                    logger.info("\(name) and this node are configured alike now")
-                } else {
-                    logger.warning("\(name) is configured differently: \(settings.joined(separator: ", "))")
-                }
-            case .linkChanged(let link) where link >= links.count:
-                break
-            case .linkChanged(let link):
-                logger.notice("the load goes over another sync link now: \(links.settings(link))")
-            case .duplicateNodeID:
-                logLimited("node id", duplicateText)
-            }
+    /// Writes what happened in a group's protocol into the log, and does what follows from it.
+    ///
+    /// Peers, settings and links are the same for every group: the default one speaks of them.
+    func logProtocolEvents(_ group: GroupState) {
+        for event in group.core.node.takeEvents() {
+            if group.index == 0 { logForAll(event) }
+            log(event, of: group)
         }
     }
+
+    private func logForAll(_ event: ReplicationEvent) {
+        switch event {
+        case .peerUp(let name):
+            logger.info("peer \(name) is up")
+        case .peerDown(let name):
+            logger.warning(
+                "peer \(name) is down: nothing heard for \(ReplicationNode.peerTimeoutMilliseconds / 1000) s"
+            )
+        case .peerRestarted(let name):
+            peerRestartCount += 1
+            logLimited("restart \(name)", level: .info, "peer \(name) has restarted; asking for its flows")
+        case .settingsDiffer(let name, let settings):
+            if settings.isEmpty {
+                logger.info("\(name) and this node are configured alike now")
+            } else {
+                logger.warning("\(name) is configured differently: \(settings.joined(separator: ", "))")
+            }
+        case .linkChanged(let link) where link < links.count:
+            logger.notice("the load goes over another sync link now: \(links.settings(link))")
+        case .duplicateNodeID:
+            logLimited("node id", duplicateText)
+        default: break
+        }
+    }
+
+    private func log(_ event: ReplicationEvent, of group: GroupState) {
+        let label = label(group)
+        switch event {
+        case .synchronised(let name, let flowCount, let removedCount, let milliseconds):
+            synchronisedTransferCount += 1
+            logger.info(
+                """
+                \(label)the flows of \(name) are here: \(flowCount) in \(milliseconds) ms, \
+                \(removedCount) stale removed
+                """
+            )
+        case .transferRequested(let name):
+            resyncRequestCount += 1
+            logLimited(
+                "\(label)transfer \(name)",
+                level: .info,
+                "\(label)\(name) asked for all flows; sending \(group.core.internalCache.count)"
+            )
+        case .outranked(let name, let number):
+            logger.warning(
+                """
+                \(label)\(name) has taken over (takeover number \(number), here \(group.core.node.takeoverNumber)), \
+                but this node is still primary: tell it `flowsync role backup`, or look for a split brain
+                """
+            )
+            stepBack(group)
+        case .claimedAnew(let number):
+            logLimited(
+                "\(label)claim",
+                level: .notice,
+                "\(label)a peer has stepped back; this node claims its flows anew, takeover number \(number)"
+            )
+            takeIn(group)
+        case .differs(let name, let flowCount):
+            logLimited(
+                "\(label)differs \(name)",
+                "\(label)the copy of \(name)'s flows differs in \(flowCount) or more; repairing it"
+            )
+        case .repaired(let name, let flowCount, let byteCount, let milliseconds):
+            logLimited(
+                "\(label)repaired \(name)",
+                level: .notice,
+                """
+                \(label)the copy of \(name)'s flows is repaired: \(flowCount) flows, \(byteCount) bytes, \
+                \(milliseconds) ms
+                """
+            )
+        default: break
+        }
+    }
+
+    /// What a log line begins with where there are several groups: "web: ".
+    func label(_ group: GroupState) -> String { groups.count > 1 ? "\(group.name): " : "" }
 }

@@ -7,7 +7,7 @@ internal import Replication
 internal import SystemIO
 internal import Takeover
 
-/// How far the kernel's copy of the external cache has come, on a standby that preloads.
+/// How far the kernel's copy of a group's external cache has come, on a standby that preloads.
 struct Preload: ~Copyable {
     /// Changes are gathered this long, so that a connection's handshake is written once.
     static let gatheringMilliseconds: UInt64 = 50
@@ -31,85 +31,91 @@ struct Preload: ~Copyable {
 }
 
 extension Engine {
-    /// Whether this node keeps the peers' flows in its kernel now.
-    private var wantsPreload: Bool {
-        configuration.takeover.commit == .preload && core.node.role == .backup && isReady
+    /// Whether this node keeps the peers' flows of a group in its kernel now.
+    private func wantsPreload(_ group: GroupState) -> Bool {
+        configuration.takeover.commit == .preload && group.core.node.role == .backup && isReady
     }
 
     /// Begins or ends the copy in the kernel, as role and configuration want it.
     ///
     /// A primary keeps what it holds: it is its own now. Any other role, and a changed configuration, cleans up.
-    func settlePreload() {
-        if wantsPreload {
-            guard !core.externalCache.isMirrored else { return }
-            preload.isReleasing = false
-            core.externalCache.beginMirroring()
-            logger.info("preloading \(core.externalCache.count) flows of the peers into the kernel")
-        } else if core.externalCache.isMirrored {
-            core.externalCache.endMirroring(deletesCopy: core.node.role != .primary)
+    func settlePreload(_ group: GroupState) {
+        if wantsPreload(group) {
+            guard !group.core.externalCache.isMirrored else { return }
+            group.preload.isReleasing = false
+            group.core.externalCache.beginMirroring()
+            logger.info(
+                "\(label(group))preloading \(group.core.externalCache.count) flows of the peers into the kernel"
+            )
+        } else if group.core.externalCache.isMirrored {
+            group.core.externalCache.endMirroring(deletesCopy: group.core.node.role != .primary)
             // Before a takeover's commit, which may bring back what the owner had ended.
-            if let job = nextGoneJob() { submitPreload(job) }
+            if let job = nextGoneJob(group) { submitPreload(job, of: group) }
         }
     }
 
     /// Lets go, little by little, of the flows that were in the kernel already when this node took over.
-    func releasePreloaded() {
-        preload.releasePosition = nil
-        preload.isReleasing = core.externalCache.mirroredCount > 0
+    func releasePreloaded(_ group: GroupState) {
+        group.preload.releasePosition = nil
+        group.preload.isReleasing = group.core.externalCache.mirroredCount > 0
     }
 
     /// Writes what has changed since the last time, some jobs at a time.
-    func stepPreload(_ now: Instant) {
-        if preload.isReleasing, action?.role == nil {
-            preload.releasePosition = core.externalCache.releaseMirrored(
-                after: preload.releasePosition,
+    func stepPreload(_ group: GroupState, _ now: Instant) {
+        if group.preload.isReleasing, action?.role == nil {
+            group.preload.releasePosition = group.core.externalCache.releaseMirrored(
+                after: group.preload.releasePosition,
                 slotCountMax: 16_384
             )
-            preload.isReleasing = preload.releasePosition != nil
+            group.preload.isReleasing = group.preload.releasePosition != nil
         }
-        guard core.externalCache.hasMirrorBacklog else { return }
-        let due = preload.dueAt ?? now.advanced(byMilliseconds: Preload.gatheringMilliseconds)
-        preload.dueAt = due
+        guard group.core.externalCache.hasMirrorBacklog else { return }
+        let due = group.preload.dueAt ?? now.advanced(byMilliseconds: Preload.gatheringMilliseconds)
+        group.preload.dueAt = due
         guard due <= now else { return }
-        while preload.jobs.count < Preload.jobCountMax, let job = nextGoneJob() ?? nextChangedJob(now) {
-            submitPreload(job)
+        while group.preload.jobs.count < Preload.jobCountMax,
+            let job = nextGoneJob(group) ?? nextChangedJob(group, now)
+        {
+            submitPreload(job, of: group)
         }
-        if !core.externalCache.hasMirrorBacklog { preload.dueAt = nil }
+        if !group.core.externalCache.hasMirrorBacklog { group.preload.dueAt = nil }
     }
 
     /// When `stepPreload` has something to do; nil if nothing.
-    var preloadDeadline: Instant? {
-        if preload.isReleasing { return Instant(nanoseconds: 0) }
-        guard core.externalCache.hasMirrorBacklog, preload.jobs.count < Preload.jobCountMax else { return nil }
-        return preload.dueAt
+    func preloadDeadline(_ group: GroupState) -> Instant? {
+        if group.preload.isReleasing { return Instant(nanoseconds: 0) }
+        guard group.core.externalCache.hasMirrorBacklog, group.preload.jobs.count < Preload.jobCountMax else {
+            return nil
+        }
+        return group.preload.dueAt
     }
 
     /// Has copies that are about to run out written again.
-    func refreshPreload(_ now: Instant) {
-        core.externalCache.refreshMirrored(
+    func refreshPreload(_ group: GroupState, _ now: Instant) {
+        group.core.externalCache.refreshMirrored(
             now: now,
             slotCountMax: Preload.refreshedSlotCountMax,
             whenSecondsLeft: Preload.refreshSecondsLeft
         )
     }
 
-    private func submitPreload(_ job: WriteJob) {
+    private func submitPreload(_ job: WriteJob, of group: GroupState) {
         nextJobID += 1
-        preload.jobs[job.id] = job
+        group.preload.jobs[job.id] = job
         precondition(writer.submit(job), "the kernel writer refused job \(job.id)")
     }
 
-    private func nextGoneJob() -> WriteJob? {
-        let (gone, count) = core.externalCache.takeGone()
+    private func nextGoneJob(_ group: GroupState) -> WriteJob? {
+        let (gone, count) = group.core.externalCache.takeGone()
         return count > 0 ? WriteJob(id: nextJobID, kind: .delete, records: gone, count: count) : nil
     }
 
-    private func nextChangedJob(_ now: Instant) -> WriteJob? {
+    private func nextChangedJob(_ group: GroupState, _ now: Instant) -> WriteJob? {
         var job = WriteJob(id: nextJobID, kind: .create, records: [], count: 0)
-        for slot in core.externalCache.takeChanged(countMax: ActionRun.recordCountMaxPerJob) {
-            let left = core.externalCache.table[slot].deadline.secondsLeft(at: now)
+        for slot in group.core.externalCache.takeChanged(countMax: ActionRun.recordCountMaxPerJob) {
+            let left = group.core.externalCache.table[slot].deadline.secondsLeft(at: now)
             let seconds = max(left, Preload.timeoutSecondsMin)
-            core.externalCache.table.appendRecord(at: slot, timeoutSeconds: seconds, to: &job.records)
+            group.core.externalCache.table.appendRecord(at: slot, timeoutSeconds: seconds, to: &job.records)
             job.count += 1
         }
         return job.count > 0 ? job : nil
@@ -117,14 +123,16 @@ extension Engine {
 
     /// Takes in what the writer did for the copy; false if the job was another's.
     func receivePreload(_ outcome: WriteOutcome) -> Bool {
-        guard let job = preload.jobs.removeValue(forKey: outcome.id) else { return false }
+        guard let group = groups.first(where: { $0.preload.jobs[outcome.id] != nil }),
+            let job = group.preload.jobs.removeValue(forKey: outcome.id)
+        else { return false }
         guard case .create = job.kind else { return true }
         var refused = Set(outcome.failures.map(\.index))
         refused.formUnion(outcome.clashes.lazy.filter { !$0.isOursKept }.map(\.index))
         let now = now
         job.forEachRecord { index, record in
             guard !refused.contains(index) else { return }
-            core.externalCache.confirmMirrored(record, timeoutSeconds: record.timeoutSeconds, now: now)
+            group.core.externalCache.confirmMirrored(record, timeoutSeconds: record.timeoutSeconds, now: now)
         }
         if let failure = outcome.failures.first {
             logLimited(

@@ -19,17 +19,25 @@ extension Engine {
         "another node on the sync link is called \(configuration.nodeName) too: give each its own [node] name"
     }
 
-    /// Whether this node may become primary.
-    func readiness(_ now: Instant) -> ReadyReport {
+    /// Whether this node may become primary for all of these groups.
+    func readiness(of asked: [GroupState], _ now: Instant) -> ReadyReport {
+        for group in asked {
+            if let reason = readiness(group, now).reasonAgainst { return ReadyReport(reason: label(group) + reason) }
+        }
+        return ReadyReport()
+    }
+
+    private func readiness(_ group: GroupState, _ now: Instant) -> Readiness {
         var readiness = Readiness()
-        readiness.isPrimary = core.node.role == .primary || action?.role == .primary
+        let actsOnIt = action?.group === group
+        readiness.isPrimary = group.core.node.role == .primary || (actsOnIt && action?.role == .primary)
         readiness.isLoaded = isReady
         readiness.linkProblem = linkProblem
         readiness.linkDownSeconds = now.milliseconds(since: linkLostAt ?? now) / 1000
-        readiness.waitedSeconds = now.milliseconds(since: unreadySince ?? now) / 1000
+        readiness.waitedSeconds = now.milliseconds(since: group.unreadySince ?? now) / 1000
         readiness.uptimeSeconds = now.milliseconds(since: startedAt) / 1000
-        readiness.isChangingRole = action?.role != nil && action?.phases.first?.givesWay == false
-        for peer in core.node.peerStatus where peer.isUp {
+        readiness.isChangingRole = actsOnIt && action?.role != nil && action?.phases.first?.givesWay == false
+        for peer in group.core.node.peerStatus where peer.isUp {
             readiness.peersUp.append(peer.name)
             if !peer.mismatchedSettings.isEmpty {
                 readiness.peersConfiguredDifferently.append((peer.name, peer.mismatchedSettings))
@@ -40,39 +48,64 @@ extension Engine {
                 readiness.peersNotSynchronised.append(peer.name)
             }
         }
-        return ReadyReport(reason: readiness.reasonAgainst)
+        return readiness
     }
 
-    /// Writes into the track file whether this node may become primary, when that has changed.
+    /// Writes into the track files whether this node may become primary, where that has changed.
     func trackReadiness(_ now: Instant) {
         linkLostAt = linkProblem == nil ? nil : linkLostAt ?? now
-        let isReady = readiness(now).isReady
-        unreadySince = isReady ? nil : unreadySince ?? now
-        if isReady != trackedReadiness { writeTrackFile(isReady: isReady) }
+        for group in groups {
+            let isReady = readiness(group, now).reasonAgainst == nil
+            group.unreadySince = isReady ? nil : group.unreadySince ?? now
+        }
+        writeTrackFiles { $0.unreadySince == nil }
     }
 
-    /// Writes the track file: `0` if the node may become primary, else `1`.
-    func writeTrackFile(isReady: Bool) {
-        let path = Self.trackFilePath(socketPath: configuration.controlSocketPath)
-        do {
-            try SystemFile.writeAtomically(Array(isReady ? "0\n".utf8 : "1\n".utf8), to: path, mode: 0o644)
-            trackedReadiness = isReady
-        } catch {
-            logLimited("track file", "keepalived's track file cannot be written: \(error)")
+    /// Writes the track files that say something else: `0` if the node may become primary, else `1`.
+    ///
+    /// One speaks for all groups; where groups are configured, each has its own beside it.
+    func writeTrackFiles(isReady: (GroupState) -> Bool) {
+        let areAllReady = groups.allSatisfy(isReady)
+        if areAllReady != trackedReadiness, writeTrackFile("ready.track", isReady: areAllReady) {
+            trackedReadiness = areAllReady
+        }
+        guard groups.count > 1 else { return }
+        for group in groups where isReady(group) != group.trackedReadiness {
+            if writeTrackFile("ready-\(group.name).track", isReady: isReady(group)) {
+                group.trackedReadiness = isReady(group)
+            }
         }
     }
 
-    /// Where keepalived's `track_file` looks: `ready.track` beside the control socket.
-    private static func trackFilePath(socketPath: String) -> String {
-        socketPath[..<(socketPath.lastIndex(of: "/") ?? socketPath.startIndex)] + "/ready.track"
+    /// Writes a track file beside the control socket, where keepalived's `track_file` looks; whether it could.
+    private func writeTrackFile(_ name: String, isReady: Bool) -> Bool {
+        let socket = configuration.controlSocketPath
+        let folder = socket[..<(socket.lastIndex(of: "/") ?? socket.startIndex)]
+        do {
+            try SystemFile.writeAtomically(
+                Array(isReady ? "0\n".utf8 : "1\n".utf8),
+                to: "\(folder)/\(name)",
+                mode: 0o644
+            )
+            return true
+        } catch {
+            logLimited("track file", "keepalived's track file cannot be written: \(error)")
+            return false
+        }
     }
 
     /// One line for `systemctl status`.
     func statusLine(_ now: Instant) -> String {
-        let peers = core.node.peerStatus
+        let peers = groups[0].core.node.peerStatus
         let up = peers.filter(\.isUp).count
         let peerText = peers.isEmpty ? "no peer heard" : "\(up) of \(peers.count) peers up"
-        return "role \(core.node.role.text), \(peerText), link \(linkProblem ?? "live")"
+        return "\(roleText), \(peerText), link \(linkProblem ?? "live")"
+    }
+
+    /// "role backup", or, where groups are configured, "role default backup, web primary".
+    var roleText: String {
+        guard groups.count > 1 else { return "role \(groups[0].core.node.role.text)" }
+        return "role " + groups.map { "\($0.name) \($0.core.node.role.text)" }.joined(separator: ", ")
     }
 
     /// Why no link can be used; nil if one can.
@@ -82,7 +115,7 @@ extension Engine {
     }
 
     private func linkStatus(_ now: Instant) -> [LinkStatus] {
-        let active = core.node.activeLink(liveMask: links.liveMask, now: now)
+        let active = groups[0].core.node.activeLink(liveMask: links.liveMask, now: now)
         return (0..<links.count).map { index in
             LinkStatus(
                 description: "\(links.settings(index))",
@@ -97,20 +130,18 @@ extension Engine {
     func status(_ now: Instant) -> NodeStatus {
         var status = NodeStatus(node: configuration.nodeName, version: Version.text)
         status.uptimeSeconds = now.milliseconds(since: startedAt) / 1000
-        status.role = Role(core.node.role)
-        status.roleSinceSeconds = now.milliseconds(since: roleSince) / 1000
-        status.takeoverNumber = UInt64(core.node.takeoverNumber)
-        status.ready = readiness(now)
-        status.peers = peers(now)
+        let group = groups[0]
+        status.role = Role(group.core.node.role)
+        status.roleSinceSeconds = now.milliseconds(since: group.roleSince) / 1000
+        status.takeoverNumber = UInt64(group.core.node.takeoverNumber)
+        status.ready = readiness(of: groups, now)
+        status.peers = peers(group, now)
         status.links = linkStatus(now)
-        status.caches = CacheStatus(
-            internalFlowCount: core.internalCache.count,
-            externalFlowCount: core.externalCache.count,
-            preloadedFlowCount: configuration.takeover.commit == .preload ? core.externalCache.mirroredCount : nil
-        )
+        status.caches = cacheStatus(groups)
+        if groups.count > 1 { status.groups = groups.map { groupStatus($0, now) } }
         status.kernel = kernelStatus()
-        status.gate = gateStatus()
-        status.warnings = syncWarnings(now) + (gateProblem.map { [$0] } ?? []) + warnings
+        status.gate = gateStatus(group)
+        status.warnings = syncWarnings(now) + groups.compactMap(\.gateProblem) + warnings
         if let last = history.takeovers.last {
             let secondsAgo = (WallClock.nanoseconds() / 1_000_000_000).subtractingReportingOverflow(last.endedAt)
             status.lastTakeover = TakeoverStatus(
@@ -121,30 +152,54 @@ extension Engine {
         return status
     }
 
-    private func gateStatus() -> GateStatus? {
+    private func cacheStatus(_ groups: [GroupState]) -> CacheStatus {
+        let preloads = configuration.takeover.commit == .preload
+        return CacheStatus(
+            internalFlowCount: groups.reduce(0) { $0 + $1.core.internalCache.count },
+            externalFlowCount: groups.reduce(0) { $0 + $1.core.externalCache.count },
+            preloadedFlowCount: preloads ? groups.reduce(0) { $0 + $1.core.externalCache.mirroredCount } : nil
+        )
+    }
+
+    private func groupStatus(_ group: GroupState, _ now: Instant) -> GroupStatus {
+        GroupStatus(
+            name: group.name,
+            role: Role(group.core.node.role),
+            roleSinceSeconds: now.milliseconds(since: group.roleSince) / 1000,
+            takeoverNumber: UInt64(group.core.node.takeoverNumber),
+            ready: ReadyReport(reason: readiness(group, now).reasonAgainst),
+            caches: cacheStatus([group]),
+            gate: gateStatus(group),
+            peers: peers(group, now)
+        )
+    }
+
+    private func gateStatus(_ group: GroupState) -> GateStatus? {
         let interfaces = configuration.takeover.gateInterfaces
         guard !interfaces.isEmpty else { return nil }
-        var status = GateStatus(interfaces: interfaces, isClosed: gate?.isClosed == true)
-        if status.isClosed { status.droppedPacketCount = try? gate?.count().packets }
+        var status = GateStatus(interfaces: interfaces, isClosed: group.gate?.isClosed == true)
+        if status.isClosed { status.droppedPacketCount = try? group.gate?.count().packets }
         return status
     }
 
     private func syncWarnings(_ now: Instant) -> [String] {
         var warnings: [String] = []
         if configuration.sync.security == .insecure { warnings.append(Self.insecureWarning) }
-        for peer in core.node.peerStatus where peer.isUp && !peer.mismatchedSettings.isEmpty {
+        for peer in groups[0].core.node.peerStatus where peer.isUp && !peer.mismatchedSettings.isEmpty {
             warnings.append(
                 "\(peer.name) is configured differently: \(peer.mismatchedSettings.joined(separator: ", "))"
             )
         }
-        if let heardAt = core.node.duplicateHeardAt, now.milliseconds(since: heardAt) < Self.duplicateMilliseconds {
+        if let heardAt = groups[0].core.node.duplicateHeardAt,
+            now.milliseconds(since: heardAt) < Self.duplicateMilliseconds
+        {
             warnings.append(duplicateText)
         }
         return warnings
     }
 
-    private func peers(_ now: Instant) -> [Control.PeerStatus] {
-        return core.node.peerStatus.enumerated().map { index, peer in
+    private func peers(_ group: GroupState, _ now: Instant) -> [Control.PeerStatus] {
+        return group.core.node.peerStatus.enumerated().map { index, peer in
             var status = Control.PeerStatus(name: peer.name)
             status.nodeID = Self.hexadecimal(UInt64(peer.nodeID))
             status.epoch = Self.hexadecimal(peer.epoch)
@@ -158,9 +213,9 @@ extension Engine {
                     "its flows are not all here yet"
                 } else if !peer.isMember {
                     "it has not asked for this node's flows yet"
-                } else if core.node.isTransferring {
+                } else if group.core.node.isTransferring {
                     "this node's flows are on their way to it"
-                } else if core.node.role.claimsFlows, peer.peerVerifiedAt == nil {
+                } else if group.core.node.role.claimsFlows, peer.peerVerifiedAt == nil {
                     "it has not proved its copy of this node's flows yet"
                 } else {
                     nil
@@ -169,10 +224,10 @@ extension Engine {
             if status.isSynchronised, let since = peer.synchronisedSince {
                 status.synchronisedSinceSeconds = now.milliseconds(since: since) / 1000
             }
-            status.sentSequence = core.node.sentSequence
+            status.sentSequence = group.core.node.sentSequence
             status.acknowledgedSequence = peer.acknowledgedSequence
-            status.inFlightMessageCount = core.node.inFlightCount
-            let total = core.externalCache.table.total(owner: UInt16(index))
+            status.inFlightMessageCount = group.core.node.inFlightCount
+            let total = group.core.externalCache.table.total(owner: UInt16(index))
             status.externalFlowCount = total.flowCount
             status.externalDigest = Self.hexadecimal(total.digest)
             status.verifiedMilliseconds = peer.verifiedAt.map { now.milliseconds(since: $0) }
@@ -196,214 +251,11 @@ extension Engine {
         let digits = String(number, radix: 16)
         return String(repeating: "0", count: 16 - digits.count) + digits
     }
-
-    // MARK: Statistics
-
-    /// Everything `flowsync stats` shows.
-    func statistics(_ now: Instant) -> Statistics {
-        var statistics = Statistics(
-            node: configuration.nodeName,
-            uptimeSeconds: now.milliseconds(since: startedAt) / 1000
-        )
-        statistics.internalCache = Self.cacheStatistics(core.internalCache.counters, core.internalCache.table)
-        statistics.externalCache = Self.cacheStatistics(core.externalCache.counters, core.externalCache.table)
-        statistics.externalCache.expiredCount = core.expiredCount
-        let active = core.node.activeLink(liveMask: links.liveMask, now: now)
-        statistics.links = (0..<links.count).map { linkStatistics($0, isActive: $0 == active) }
-        statistics.replication = replicationStatistics()
-        statistics.kernel = kernel
-        statistics.kernel.eventCount = core.eventCount
-        statistics.kernel.filteredEventCount = core.filteredEventCount
-        statistics.kernel.ownEventCount = core.ownEventCount
-        statistics.kernel.reconciledFlowCount = core.reconciledFlowCount
-        statistics.kernel.eventBufferByteCount = UInt64(events.bufferByteCount)
-        statistics.queues = [
-            QueueStatistics(
-                name: "txqueue",
-                elementCount: UInt64(core.node.queuedCount),
-                elementCountMax: UInt64(Int32.max)
-            ),
-            QueueStatistics(
-                name: "errorq",
-                elementCount: UInt64(action?.jobs.count ?? 0),
-                elementCountMax: UInt64(ActionRun.jobCountMax)
-            ),
-            QueueStatistics(
-                name: "rsqueue",
-                elementCount: UInt64(core.node.inFlightCount),
-                elementCountMax: UInt64(ReplicationNode.inFlightCountMax)
-            ),
-        ]
-        statistics.queueNodeCount = UInt64(core.node.queuedCount + core.node.inFlightCount)
-        return statistics
-    }
-
-    private static func cacheStatistics(
-        _ counters: CacheCounters,
-        _ table: borrowing FlowTable
-    ) -> CacheStatistics {
-        var statistics = CacheStatistics()
-        statistics.activeFlowCount = UInt64(table.liveCount)
-        statistics.objectCount = UInt64(table.occupiedCount)
-        statistics.entryCount = UInt64(table.occupiedCount)
-        statistics.byteCount = UInt64(table.allocatedByteCount)
-        statistics.createdCount = counters.created
-        statistics.createFailedNoSpaceCount = counters.createFailed
-        statistics.updatedCount = counters.updated
-        statistics.updateFailedNotFoundCount = counters.updateFailed
-        statistics.destroyedCount = counters.destroyed
-        statistics.destroyFailedNotFoundCount = counters.destroyFailed
-        return statistics
-    }
-
-    private func linkStatistics(_ index: Int, isActive: Bool) -> LinkStatistics {
-        let settings = links.settings(index)
-        let transport =
-            switch settings.transport {
-            case .multicast: "multicast"
-            case .udp: "UDP"
-            case .tcp: "TCP"
-            }
-        let interface = (try? interfaces.snapshot())?.first { $0.name == settings.interface }
-        var statistics = LinkStatistics(
-            transport: transport,
-            interface: settings.interface,
-            isUp: interface?.isUp ?? false,
-            isRunning: interface?.isRunning ?? false,
-            isActive: isActive && links.isLive(index)
-        )
-        let counters = links.counters(index)
-        statistics.sentByteCount = counters.bytesSent
-        statistics.receivedByteCount = counters.bytesReceived
-        statistics.sentDatagramCount = counters.datagramsSent
-        statistics.receivedDatagramCount = counters.datagramsReceived
-        for (errno, count) in counters.sendErrors { statistics.sendErrors[SystemError.name(of: errno)] = count }
-        statistics.receiveErrorCount = counters.receiveErrors
-        statistics.dropped = [
-            "foreign interface": counters.droppedForeignInterface,
-            "foreign address": counters.droppedForeignAddress,
-            "truncated": counters.droppedTruncated,
-            "receive buffer full": counters.droppedByKernel,
-            "link not live": counters.droppedNotLive,
-        ].filter { $0.value > 0 }
-        return statistics
-    }
-
-    private func replicationStatistics() -> ReplicationStatistics {
-        let (sent, received) = (core.node.sent, core.node.received)
-        var statistics = ReplicationStatistics()
-        statistics.wrongVersionCount = received.unknownVersion
-        statistics.malformedHeaderCount = received.foreign
-        statistics.malformedPayloadCount = received.malformedMessage + received.malformedRecord
-        statistics.unknownTypeCount = received.unknownMessage
-        statistics.truncatedCount = received.truncated
-        statistics.lostDatagramCount = sent.lostDatagrams
-        statistics.lateDatagramCount = received.duplicate
-        let seal = security.counters ?? SealCounters()
-        statistics.dropped = [
-            "not sealed": seal.notSealed,
-            "malformed envelope": seal.malformed,
-            "unknown key": seal.unknownKey,
-            "failed authentication": seal.forged,
-            "replayed": seal.replayed,
-            "too old": seal.tooOld,
-            "own datagram": received.own,
-            "node id used twice": received.duplicateNodeID,
-            "unproven epoch": received.unproven,
-            "old epoch": received.staleEpoch,
-            "beyond window": received.beyondWindow,
-            "too many peers": received.tooManyPeers,
-            "older state": received.stale,
-            "invalid acknowledgement": sent.invalidAcks,
-        ].filter { $0.value > 0 }
-        statistics.sentUpsertCount = sent.upserts - min(sent.resends, sent.upserts)
-        statistics.sentDeleteCount = sent.deletes
-        statistics.receivedUpsertCount = received.upserts
-        statistics.receivedDeleteCount = received.deletes
-        statistics.resentCount = sent.resends
-        statistics.sentAcknowledgementCount = sent.acksSent
-        statistics.receivedAcknowledgementCount = sent.acks
-        statistics.sentHeartbeatCount = sent.heartbeats
-        statistics.receivedHeartbeatCount = received.heartbeats
-        statistics.sentBulkFlowCount = sent.transferredFlows
-        statistics.sentResyncRequestCount = sent.resyncRequests
-        statistics.sentBulkTransferCount = sent.transfers
-        statistics.receivedBulkTransferCount = synchronisedTransferCount
-        statistics.receivedResyncRequestCount = resyncRequestCount
-        statistics.peerRestartCount = peerRestartCount
-        statistics.outrankedCount = received.refused
-        statistics.agreementCount = received.agreements
-        statistics.differenceCount = received.differences
-        statistics.repairCount = received.repairs
-        statistics.repairedFlowCount = received.repairedFlows
-        statistics.sentRepairFlowCount = sent.repairedFlows
-        statistics.corruptedRecordCount =
-            core.internalCache.counters.damaged + core.externalCache.counters.damaged
-        return statistics
-    }
-
-    // MARK: Dumps
-
-    /// The next records of a cache.
-    func dumpChunk(_ cache: CacheSelection, after cursor: UInt64?, limit: Int, now: Instant) -> DumpChunk {
-        var chunk = DumpChunk(records: [], activeSeconds: [], nextCursor: nil)
-        var slot = cursor.map { Slot(rawValue: UInt32(truncatingIfNeeded: $0)) }
-        while chunk.activeSeconds.count < limit {
-            let next: Slot? =
-                switch cache {
-                case .internal: core.internalCache.table.next(after: slot)
-                case .external: core.externalCache.table.next(after: slot)
-                }
-            guard let next else { return chunk }
-            slot = next
-            switch cache {
-            case .internal:
-                Self.append(
-                    next,
-                    of: core.internalCache.table,
-                    core.internalCache.activeSeconds(next, now: now),
-                    now,
-                    &chunk
-                )
-            case .external:
-                Self.append(
-                    next,
-                    of: core.externalCache.table,
-                    core.externalCache.activeSeconds(next, now: now),
-                    now,
-                    &chunk
-                )
-            }
-        }
-        chunk.nextCursor = slot.map { UInt64($0.rawValue) }
-        return chunk
-    }
-
-    private static func append(
-        _ slot: Slot,
-        of table: borrowing FlowTable,
-        _ activeSeconds: UInt32,
-        _ now: Instant,
-        _ chunk: inout DumpChunk
-    ) {
-        guard !table[slot].flags.contains(.dead) else { return }
-        let timeoutSeconds = table[slot].deadline.secondsLeft(at: now)
-        table.appendRecord(at: slot, timeoutSeconds: timeoutSeconds, to: &chunk.records)
-        chunk.activeSeconds.append(activeSeconds)
-    }
 }
 
 extension NodeRole {
     /// The role that a command asks for.
-    init(_ role: Role) {
-        self =
-            switch role {
-            case .unset: .unset
-            case .primary: .primary
-            case .backup: .backup
-            case .fault: .fault
-            }
-    }
+    init(_ role: Role) { self = Self.allCases.first { Role($0) == role } ?? .unset }
 }
 
 extension Role {

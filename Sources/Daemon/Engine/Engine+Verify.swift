@@ -7,21 +7,21 @@ internal import Takeover
 
 extension Engine {
     /// Adds some of the flows that the kernel has held since before the takeover.
-    private func samplePreloaded() {
-        let stride = core.externalCache.mirroredCount / CommitSample.flowCountMax + 1
+    private func samplePreloaded(_ group: GroupState) {
+        let stride = group.core.externalCache.mirroredCount / CommitSample.flowCountMax + 1
         var count = 0
         var slots: [Slot] = []
-        _ = core.externalCache.table.walk(after: nil, slotCountMax: .max) { slot, header in
+        _ = group.core.externalCache.table.walk(after: nil, slotCountMax: .max) { slot, header in
             guard header.flags.contains(.mirrored) else { return }
             if count.isMultiple(of: stride) { slots.append(slot) }
             count += 1
         }
-        for slot in slots { action?.committed.add(core.externalCache.table.record(at: slot)) }
+        for slot in slots { action?.committed.add(group.core.externalCache.table.record(at: slot)) }
     }
 
     /// Looks in the kernel's table for what the commit has put there: how many entries, and some of them in full.
-    func verifyCommit() {
-        samplePreloaded()
+    func verifyCommit(_ group: GroupState) {
+        samplePreloaded(group)
         guard let sample = action?.committed else { return }
         var differences: [String: Int] = [:]
         do {
@@ -37,7 +37,7 @@ extension Engine {
             action?.step.note = "the kernel's table cannot be read: \(error)"
             differences["unread"] = 1
         }
-        let count = (action?.committedCount ?? 0) + core.externalCache.mirroredCount
+        let count = (action?.committedCount ?? 0) + group.core.externalCache.mirroredCount
         action?.step.count = count
         action?.step.failed = differences
     }

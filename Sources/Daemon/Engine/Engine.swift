@@ -34,8 +34,8 @@ final class Engine {
     static let coalescingMilliseconds: UInt64 = 2
     /// Events taken in per turn; more wait for the next turn, so that the link is never starved.
     static let eventCountMaxPerTurn = 8_192
-    /// Places of each cache looked at per second for what has run out or is damaged: a million in a minute, for 0.2 %
-    /// of a core.
+    /// Places looked at per second for what has run out or is damaged, of all groups' internal caches together and of
+    /// all external ones: a million in a minute, for 0.2 % of a core.
     static let inspectedSlotCountMax = 16_384
 
     let logger: Logger
@@ -48,9 +48,10 @@ final class Engine {
     let writer: KernelWriter
     let writerWakeup: Wakeup
     let notifier: ServiceNotifier
-    let roleFile: RoleFile
     var loop: EventLoop
-    var core: SyncCore
+    /// The traffic groups, in the order of their indices; the first is the default one.
+    let groups: [GroupState]
+    var intake: FlowIntake
     var events: EventStream
     var interfaces: InterfaceMonitor
     var links: LinkGroup
@@ -71,35 +72,18 @@ final class Engine {
     // Actions.
     var action: ActionRun?
     var waiting: [Mailbox.Letter] = []
-    /// Actions that the engine itself wants done.
-    var unasked: [ActionRun] = []
-    /// Flows of a role that was given up are still to be deleted, once a primary's state is here.
-    var purgeWaits = false
-    /// What the role file says.
-    var memory: RoleFile.Memory
-    /// The node is primary because it was before a restart; nobody has said so since.
-    var isRoleRemembered = false
-    /// The kernel's copy of the external cache, where flows are preloaded.
-    var preload = Preload()
+    /// Actions that come next: what the engine itself wants done, and what is left of a request for several groups.
+    var prepared: [ActionRun] = []
     var nextJobID: UInt64 = 1
-    var roleSince: Instant
     let historyFile: HistoryFile
     /// What role commands did, oldest first.
     var history: TakeoverHistory
-    /// Since when this node may not become primary; nil if it may.
-    var unreadySince: Instant?
     /// Since when no sync link is live; nil if one is.
     var linkLostAt: Instant?
-    /// What the track file says.
+    /// What the track file says that speaks for all groups.
     var trackedReadiness: Bool?
 
-    // The gate.
-    var gate: Gate?
     var gateAddresses: OwnAddresses<HostAddress>
-    /// Whether the gate should be closed.
-    var isGateWanted: Bool
-    /// Why the gate is not as it should be.
-    var gateProblem: String?
 
     let flowPrinter = FlowPrinter()
 
@@ -133,7 +117,6 @@ final class Engine {
             self.configuration = configuration
             self.signals = signals
             startedAt = now
-            roleSince = now
             housekeepingAt = now
             watchdogAt = now
             notifier = try ServiceNotifier()
@@ -155,12 +138,6 @@ final class Engine {
             keyRing = ring
             security = LinkSecurity(ring)
             loop = try EventLoop.open()
-            roleFile = RoleFile(socketPath: configuration.controlSocketPath)
-            memory = try roleFile.read()
-            isRoleRemembered = memory.role == .primary
-            isGateWanted = memory.role != .primary
-            // What was preloaded before a restart, and has ended since, nobody else would delete.
-            purgeWaits = memory.owesPurge || (memory.role == .backup && configuration.takeover.commit == .preload)
             historyFile = HistoryFile(socketPath: configuration.controlSocketPath)
             history = historyFile.read()
             let settings = NodeSettings(
@@ -169,19 +146,17 @@ final class Engine {
                 isReliable: configuration.sync.mode == .reliable,
                 shared: Self.sharedSettings(configuration)
             )
-            core = SyncCore(
-                policy: policy,
-                node: ReplicationNode(
+            groups = try configuration.groups.names.enumerated().map { index, name in
+                try GroupState(
+                    index: index,
+                    name: name,
                     settings: settings,
-                    role: memory.role,
-                    takeoverNumber: memory.takeoverNumber,
-                    highestTakeoverNumber: memory.highestTakeoverNumber,
+                    socketPath: configuration.controlSocketPath,
+                    preloads: configuration.takeover.commit == .preload,
                     now: now
-                ),
-                seed: UInt64.random(in: .min ... .max),
-                writerPortID: writer.portID,
-                now: now
-            )
+                )
+            }
+            intake = FlowIntake(policy: policy, trafficGroups: configuration.groups, writerPortID: writer.portID)
             try watchDescriptors()
         } catch let error as SystemError {
             throw StartError(error)
@@ -208,13 +183,13 @@ final class Engine {
     func run() throws(SystemError) {
         logger.info(
             """
-            flowsyncd \(Version.text) on \(configuration.nodeName): role \(core.node.role.text), \
+            flowsyncd \(Version.text) on \(configuration.nodeName): \(roleText), \
             \(configuration.sync.mode.rawValue), \(links.count == 1 ? "one sync link" : "\(links.count) sync links")
             """
         )
         if configuration.sync.security == .insecure { logger.warning("\(Self.insecureWarning)") }
         trackReadiness(now)
-        settleGate()
+        settleGates()
         refreshLinks()
         checkKernel()
         startDump(.start)
@@ -226,10 +201,12 @@ final class Engine {
         logger.info("stopping")
         notifier.stopping()
         mailbox.close()
-        action?.answer?.resume(returning: .refused("flowsyncd is stopping"))
-        for letter in waiting { letter.answer.resume(returning: .refused("flowsyncd is stopping")) }
+        let refusal = EngineReply.refused("flowsyncd is stopping")
+        action?.answer?(refusal)
+        for run in prepared { run.answer?(refusal) }
+        for letter in waiting { letter.answer.resume(returning: refusal) }
         writer.stop()
-        writeTrackFile(isReady: false)
+        writeTrackFiles { _ in false }
     }
 
     private func handle(_ token: UInt64) throws(SystemError) {
@@ -254,11 +231,15 @@ final class Engine {
         if drainAt <= now { try drainEvents(now) }
         try stepDump(now)
         links.step(now: now.nanoseconds)
-        core.timeOut(now: now)
-        logProtocolEvents()
+        for group in groups {
+            group.core.timeOut(now: now)
+            logProtocolEvents(group)
+        }
         stepAction(now)
-        stepPreload(now)
-        transmit(now)
+        for group in groups {
+            stepPreload(group, now)
+            transmit(group, now)
+        }
         if housekeepingAt <= now { keepHouse(now) }
         if let interval = notifier.watchdogIntervalNanoseconds, watchdogAt <= now {
             notifier.watchdog()
@@ -273,9 +254,12 @@ final class Engine {
         var deadline = min(drainAt, housekeepingAt)
         if notifier.watchdogIntervalNanoseconds != nil { deadline = min(deadline, watchdogAt) }
         if let due = reconciliation.dueAt { deadline = min(deadline, due) }
-        if let due = preloadDeadline { deadline = min(deadline, due) }
-        // What cannot be sent would be due for ever.
-        if links.liveMask != 0, isReady { deadline = min(deadline, core.node.nextDeadline(now: now)) }
+        let canSend = links.liveMask != 0 && isReady
+        for group in groups {
+            if let due = preloadDeadline(group) { deadline = min(deadline, due) }
+            // What cannot be sent would be due for ever.
+            if canSend { deadline = min(deadline, group.core.node.nextDeadline(now: now)) }
+        }
         if let due = links.nextDeadline() { deadline = min(deadline, Instant(nanoseconds: due)) }
         guard deadline > now else { return 0 }
         return Int(min((deadline.nanoseconds - now.nanoseconds + 999_999) / 1_000_000, 1_000))
@@ -294,13 +278,15 @@ final class Engine {
     private func keepHouse(_ now: Instant) {
         housekeepingAt = now.advanced(byMilliseconds: 1_000)
         if (0..<links.count).contains(where: { !links.isLive($0) }) { refreshLinks() }
-        core.expire(now: now, slotCountMax: Self.inspectedSlotCountMax)
+        for group in groups {
+            group.core.expire(now: now, slotCountMax: Self.inspectedSlotCountMax / groups.count)
+            rememberRole(group)
+            settlePreload(group)
+            refreshPreload(group, now)
+        }
         inspect(now)
         startAuditIfDue(now)
-        rememberRole()
-        settleGate()
-        settlePreload()
-        refreshPreload(now)
+        settleGates()
         if now.milliseconds(since: startedAt) % 30_000 < 1_000 { checkKernel() }
         trackReadiness(now)
         let text = statusLine(now)

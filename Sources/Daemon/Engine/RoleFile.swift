@@ -21,8 +21,9 @@ struct RoleFile {
 
     private let path: String
 
-    init(socketPath: String) {
-        path = socketPath + ".role"
+    /// The file of a traffic group; nil is the default one.
+    init(socketPath: String, group: String? = nil) {
+        path = socketPath + ".role" + (group.map { "-\($0)" } ?? "")
     }
 
     /// What was written last; a fresh memory if there is no file, or if it says nothing that makes sense.
@@ -47,7 +48,7 @@ struct RoleFile {
     static func parse(_ line: String) -> Memory? {
         let words = line.split { $0 == " " || $0 == "\n" }
         guard words.count == 3 || (words.count == 4 && words[3] == "purge"),
-            let role = [NodeRole.unset, .primary, .backup, .fault].first(where: { $0.text == words[0] }),
+            let role = NodeRole.allCases.first(where: { $0.text == words[0] }),
             let number = UInt32(words[1]), let highest = UInt32(words[2]), number < takeoverNumberLimit,
             highest < takeoverNumberLimit
         else { return nil }

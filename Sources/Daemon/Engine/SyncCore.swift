@@ -1,55 +1,44 @@
 internal import Conntrack
 internal import Flow
 internal import FlowTable
-internal import Policy
 internal import Replication
 
-/// What the engine's thread owns alone: policy, both caches and the protocol.
+/// One traffic group's caches and protocol.
 ///
 /// No descriptors and no clock in here.
 struct SyncCore: ~Copyable {
-    var policy: ReplicationPolicy
     var internalCache: InternalCache
     var externalCache: ExternalCache
     var node: ReplicationNode
-    /// The port id of the kernel writer, whose events are echoes of this node's own commits.
-    let writerPortID: UInt32
-    private(set) var eventCount: UInt64 = 0
-    private(set) var filteredEventCount: UInt64 = 0
-    private(set) var ownEventCount: UInt64 = 0
     private(set) var reconciledFlowCount: UInt64 = 0
     private(set) var expiredCount: UInt64 = 0
 
-    init(policy: ReplicationPolicy, node: consuming ReplicationNode, seed: UInt64, writerPortID: UInt32, now: Instant) {
-        self.policy = policy
+    init(node: consuming ReplicationNode, seed: UInt64, now: Instant) {
         self.node = node
-        self.writerPortID = writerPortID
         internalCache = InternalCache(seed: seed, now: now)
         externalCache = ExternalCache(seed: seed &* 0x9e37_79b9_7f4a_7c15, now: now)
     }
 
     /// Takes in one kernel event.
     mutating func receive(_ event: borrowing ConntrackEvent, now: Instant) {
-        eventCount += 1
-        guard policy.admits(event.flow) else {
-            filteredEventCount += 1
-            return
-        }
-        if event.portID == writerPortID { ownEventCount += 1 }
         switch event.kind {
         case .new:
             node.announce(internalCache.create(event.flow, now: now), in: &internalCache)
         case .update:
             node.announce(internalCache.update(event.flow, now: now), in: &internalCache)
         case .destroy:
-            if let slot = internalCache.destroy(event.flow.identity) { node.announce(slot, in: &internalCache) }
+            forget(event.flow.identity)
             if externalCache.isMirrored { externalCache.noteLost(event.flow.identity) }
         }
     }
 
+    /// Removes a flow from the internal cache: the kernel no longer has it, or another group has it now.
+    mutating func forget(_ identity: FlowIdentity) {
+        if let slot = internalCache.destroy(identity) { node.announce(slot, in: &internalCache) }
+    }
+
     /// Takes in one entry of a dump.
     mutating func reconcile(_ flow: borrowing Flow, now: Instant) {
-        guard policy.admits(flow) else { return }
         guard let slot = internalCache.reconcile(copy flow, now: now) else { return }
         reconciledFlowCount += 1
         node.announce(slot, in: &internalCache)

@@ -12,7 +12,8 @@ import Flow
 /// | 4 | 4 | node id of the sender |
 /// | 8 | 8 | epoch of the sender: larger after every start |
 /// | 16 | 8 | sequence: this datagram's if sequenced, else the last one sent |
-/// | 24 | 4 | how far below `sequence` the first unresolved datagram lies (sequence + 1 - floor), saturating |
+/// | 24 | 3 | how far below `sequence` the first unresolved datagram lies (sequence + 1 - floor), saturating |
+/// | 27 | 1 | the traffic group of whose flows it speaks: 0 is the default one |
 /// | 28 | 4 | takeover number under which the sender claims its flows |
 ///
 /// A sealed link carries the whole datagram encrypted (`Link`, Seal).
@@ -37,12 +38,17 @@ struct DatagramHeader: Equatable, Sendable {
     static let linkCount = 4
     /// Where the byte with the flags and the link lies.
     static let flagsOffset = 3
+    /// Where the traffic group lies.
+    static let groupOffset = 27
+    /// The largest distance that three bytes hold; the log is far shorter.
+    static let floorDistanceMax: UInt32 = 0xff_ffff
 
     var flags: Flags
     var nodeID: UInt32
     var epoch: UInt64
     var sequence: UInt64
     var floorDistance: UInt32
+    var group: UInt8
     var takeoverNumber: UInt32
 
     /// The sender's link that this copy of the datagram travelled on, 0…3.
@@ -57,6 +63,7 @@ struct DatagramHeader: Equatable, Sendable {
         epoch: UInt64,
         sequence: UInt64,
         floorDistance: UInt32,
+        group: UInt8 = 0,
         takeoverNumber: UInt32
     ) {
         self.flags = flags
@@ -64,6 +71,7 @@ struct DatagramHeader: Equatable, Sendable {
         self.epoch = epoch
         self.sequence = sequence
         self.floorDistance = floorDistance
+        self.group = group
         self.takeoverNumber = takeoverNumber
     }
 
@@ -75,7 +83,8 @@ struct DatagramHeader: Equatable, Sendable {
         nodeID = bytes.littleEndian(at: 4, as: UInt32.self)
         epoch = bytes.littleEndian(at: 8, as: UInt64.self)
         sequence = bytes.littleEndian(at: 16, as: UInt64.self)
-        floorDistance = bytes.littleEndian(at: 24, as: UInt32.self)
+        floorDistance = bytes.littleEndian(at: 24, as: UInt32.self) & Self.floorDistanceMax
+        group = bytes.word(at: Self.groupOffset, as: UInt8.self)
         takeoverNumber = bytes.littleEndian(at: 28, as: UInt32.self)
         // Room to count on without overflow checks everywhere; 2^62 datagrams are centuries of any link.
         guard sequence < 1 << 62, takeoverNumber <= Self.takeoverNumberMax else { throw .malformedMessage }
@@ -89,7 +98,7 @@ struct DatagramHeader: Equatable, Sendable {
         output.storeLittleEndian(nodeID, at: 4)
         output.storeLittleEndian(epoch, at: 8)
         output.storeLittleEndian(sequence, at: 16)
-        output.storeLittleEndian(floorDistance, at: 24)
+        output.storeLittleEndian(min(floorDistance, Self.floorDistanceMax) | UInt32(group) << 24, at: 24)
         output.storeLittleEndian(takeoverNumber, at: 28)
     }
 }
@@ -100,6 +109,7 @@ struct DatagramHeader: Equatable, Sendable {
 enum WireError: Error, Equatable, Sendable {
     case truncated
     case foreign
+    case otherGroup
     case unknownVersion
     case malformedMessage
     case malformedRecord

@@ -14,7 +14,7 @@ struct Heartbeat: Equatable, Sendable {
     var name: String
 
     /// Bytes of the body before the name.
-    static let fixedByteCount = 20
+    static let fixedByteCount = 24
 
     init(role: UInt8, number: UInt16, flowCount: UInt32, shared: SharedSettings, name: String) {
         self.role = role
@@ -32,7 +32,8 @@ struct Heartbeat: Equatable, Sendable {
         shared = SharedSettings(
             mode: body.littleEndian(at: 8, as: UInt32.self),
             protocols: body.littleEndian(at: 12, as: UInt32.self),
-            ignoredAddresses: body.littleEndian(at: 16, as: UInt32.self)
+            ignoredAddresses: body.littleEndian(at: 16, as: UInt32.self),
+            groups: body.littleEndian(at: 20, as: UInt32.self)
         )
         var bytes: [UInt8] = []
         for index in 0..<min(Int(body.word(at: 1, as: UInt8.self)), 64) {

@@ -152,6 +152,7 @@ struct MessageWriter: ~Copyable, ~Escapable {
         bytes.storeLittleEndian(heartbeat.shared.mode, at: start + 8)
         bytes.storeLittleEndian(heartbeat.shared.protocols, at: start + 12)
         bytes.storeLittleEndian(heartbeat.shared.ignoredAddresses, at: start + 16)
+        bytes.storeLittleEndian(heartbeat.shared.groups, at: start + 20)
         for offset in 0..<(name.count + 3) / 4 * 4 { bytes.storeWord(UInt8(0), at: start + fixed + offset) }
         for (offset, byte) in name.enumerated() { bytes.storeWord(byte, at: start + fixed + offset) }
     }
