@@ -41,6 +41,10 @@ public struct BucketDigests: Sendable {
         return sum
     }
 
+    /// The sum over one bucket.
+    @inline(__always)
+    func sum(bucket: UInt16) -> UInt64 { sums.isEmpty ? 0 : sums[Int(bucket)] }
+
     mutating func add(_ digest: UInt64, bucket: UInt16) {
         if sums.isEmpty { sums = Array(repeating: 0, count: Self.bucketCount) }
         sums[Int(bucket)] &+= digest

@@ -6,9 +6,9 @@ public import Flow
 /// when a tombstone may go: `InternalCache` and `ExternalCache` do. About 103 bytes for an IPv4 TCP flow with SNAT.
 public struct FlowTable: ~Copyable {
     private var store = SlabStore()
-    private var index = SlotIndex()
+    private(set) var index = SlotIndex()
     private let seed: UInt64
-    private var digests: [BucketDigests] = [BucketDigests()]
+    private(set) var digests: [BucketDigests] = [BucketDigests()]
     /// Flows, without tombstones.
     public private(set) var liveCount = 0
     /// Flows and tombstones.
@@ -27,10 +27,18 @@ public struct FlowTable: ~Copyable {
     ///
     /// O(1).
     public func find(_ identity: FlowIdentity) -> Slot? {
-        let hash = UInt32(truncatingIfNeeded: identity.hash(seed: seed))
-        return index.find(hash: hash) { slot in
+        index.find(hash: hash(of: identity)) { slot in
             FlowRecordView(store.bytes(of: slot)).isOf(identity)
         }
+    }
+
+    /// Where the index has the flow.
+    func hash(of identity: FlowIdentity) -> UInt32 { UInt32(truncatingIfNeeded: identity.hash(seed: seed)) }
+
+    /// Reads something of the slot's header and of its record, which lie in two lines of the processor's cache.
+    @inline(__always)
+    func touch(_ slot: Slot) -> UInt64 {
+        store[slot].sequence ^ UInt64(store.bytes(of: slot).word(at: FlowRecord.byteCountMin - 4, as: UInt32.self))
     }
 
     /// What the table keeps beside the flow's record.
@@ -64,7 +72,7 @@ public struct FlowTable: ~Copyable {
 
     /// Adds a flow that is not there; returns its slot, alive, with a fresh header.
     public mutating func insert(_ record: RawSpan, of identity: FlowIdentity, owner: UInt16 = 0) -> Slot {
-        let hash = UInt32(truncatingIfNeeded: identity.hash(seed: seed))
+        let hash = hash(of: identity)
         let byteCount = FlowRecordView(record).byteCount
         let slot = store.take(sizeClass: SlabStore.sizeClass(for: byteCount))
         store[slot].flags = .occupied

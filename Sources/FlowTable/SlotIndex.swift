@@ -29,6 +29,10 @@ struct SlotIndex: ~Copyable {
         unsafe words[position & mask]
     }
 
+    /// What a search for `hash` reads first.
+    @inline(__always)
+    func firstWord(hash: UInt32) -> UInt64 { word(Int(hash)) }
+
     /// The first slot under `hash` that `matches`.
     func find(hash: UInt32, where matches: (Slot) -> Bool) -> Slot? {
         var position = Int(hash) & mask

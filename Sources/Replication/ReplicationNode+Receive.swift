@@ -135,6 +135,7 @@ extension ReplicationNode {
         // An older datagram may still be under way if there is a gap below this one.
         let isInOrder = header.sequence == peers[index].window.cumulative + 1
         var tombstones: [Slot]? = isInOrder ? nil : []
+        if isSequenced { Self.fetchFlows(of: datagram, externalCache.table) }
         var reader = MessageReader(datagram)
         while let message = try? reader.next() {
             let body = datagram.extracting(message.body)
@@ -161,6 +162,20 @@ extension ReplicationNode {
             }
         }
         for slot in tombstones ?? [] { peers[index].tombstones.append((slot, header.sequence)) }
+    }
+
+    /// Fetches from memory what the datagram's flows will touch.
+    private static func fetchFlows(of datagram: RawSpan, _ table: borrowing FlowTable) {
+        var lookahead = FlowLookahead()
+        var reader = MessageReader(datagram)
+        while let message = try? reader.next() {
+            guard message.kind == MessageKind.upsert.rawValue || message.kind == MessageKind.delete.rawValue else {
+                continue
+            }
+            table.note(FlowRecordView(datagram.extracting(message.body)).identity, in: &lookahead)
+            if lookahead.isFull { table.fetch(&lookahead) }
+        }
+        table.fetch(&lookahead)
     }
 
     /// Applies a message that changes no flow, whatever datagram it came in.
