@@ -25,6 +25,8 @@ struct SendLog: ~Copyable {
 
     private var datagrams = Array(repeating: Datagram(), count: Int(datagramCountMax))
     private var slots = Array(repeating: Slot(rawValue: 0), count: slotCountMax)
+    /// Beside each slot, whether something waits for its acknowledgement; of the others not even the header is read.
+    private var isAwaited = Array(repeating: false, count: slotCountMax)
     /// The next datagram's number.
     private(set) var next: UInt64 = 1
     /// The first datagram that is not resolved; `next` if all are.
@@ -50,10 +52,16 @@ struct SendLog: ~Copyable {
     }
 
     /// Notes that the datagram under construction (number `next`) carries a slot's state.
-    mutating func note(_ slot: Slot) {
+    mutating func note(_ slot: Slot, isAwaited: Bool) {
         slots[Int(slotNext % UInt64(Self.slotCountMax))] = slot
+        self.isAwaited[Int(slotNext % UInt64(Self.slotCountMax))] = isAwaited
         slotNext += 1
         openSlotCount += 1
+    }
+
+    /// Something waits for the acknowledgement of the slot noted last.
+    mutating func awaitLast() {
+        isAwaited[Int((slotNext - 1) % UInt64(Self.slotCountMax))] = true
     }
 
     /// Closes the datagram under construction and returns its number.
@@ -105,6 +113,11 @@ struct SendLog: ~Copyable {
             slotFloor = datagram.firstSlot + UInt64(datagram.slotCount)
             floor += 1
         }
+    }
+
+    /// Whether something waits for the acknowledgement of a datagram's slot.
+    func isAwaited(_ index: UInt32, of datagram: Datagram) -> Bool {
+        isAwaited[Int((datagram.firstSlot + UInt64(index)) % UInt64(Self.slotCountMax))]
     }
 
     func slot(_ index: UInt32, of datagram: Datagram) -> Slot {

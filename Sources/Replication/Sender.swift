@@ -120,10 +120,13 @@ struct Sender: ~Copyable {
         cache: inout InternalCache
     ) -> Bool {
         guard Self.write(slot, of: cache.table, &writer, now: now) else { return false }
-        if cache[slot].flags.contains(.dead) { counters.deletes += 1 } else { counters.upserts += 1 }
-        log.note(slot)
-        cache[slot].sequence = log.next
-        cache[slot].flags.remove(.queued)
+        var header = cache[slot]
+        let isDead = header.flags.contains(.dead)
+        if isDead { counters.deletes += 1 } else { counters.upserts += 1 }
+        log.note(slot, isAwaited: isDead || header.flags.contains(.bulkPending))
+        header.sequence = log.next
+        header.flags.remove(.queued)
+        cache[slot] = header
         return true
     }
 
@@ -190,7 +193,7 @@ struct Sender: ~Copyable {
 
     private mutating func settle(_ sequence: UInt64, _ cache: inout InternalCache) {
         let datagram = log.datagram(sequence)
-        for index in 0..<datagram.slotCount {
+        for index in 0..<datagram.slotCount where log.isAwaited(index, of: datagram) {
             let slot = log.slot(index, of: datagram)
             let header = cache[slot]
             guard header.sequence == sequence, header.flags.contains(.occupied), !header.flags.contains(.queued)
@@ -413,6 +416,7 @@ struct Sender: ~Copyable {
                     // A queued flow goes out anyway; the transfer only has to wait for it.
                     if !header.flags.contains(.queued) {
                         guard put(slot, &writer, now: now, cache: &cache) else { break }
+                        log.awaitLast()
                         wrote = true
                     }
                     let byteCount = cache.table.record(at: slot).byteCount + 4

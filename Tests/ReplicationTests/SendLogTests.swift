@@ -11,8 +11,8 @@ struct SendLogTests {
     @Test("a datagram is resolved when the last peer has acknowledged it, once")
     func acknowledge() {
         var log = SendLog()
-        log.note(Slot(rawValue: 7))
-        log.note(Slot(rawValue: 9))
+        log.note(Slot(rawValue: 7), isAwaited: false)
+        log.note(Slot(rawValue: 9), isAwaited: true)
         #expect(log.close(byteCount: 100, awaiting: 0b101, now: now) == 1)
         #expect(log.inFlightCount == 1 && log.inFlightByteCount == 100)
         #expect(log.acknowledge(1, peers: 0b010) == false, "nobody waits for that peer")
@@ -24,9 +24,25 @@ struct SendLogTests {
         let datagram = log.datagram(1)
         #expect(datagram.slotCount == 2)
         #expect(log.slot(0, of: datagram).rawValue == 7 && log.slot(1, of: datagram).rawValue == 9)
+        #expect(log.isAwaited(0, of: datagram) == false && log.isAwaited(1, of: datagram) == true)
         log.advanceFloor()
         #expect(log.floor == 2 && log.isEmpty)
         for sequence: UInt64 in [0, 1, 2, .max] { #expect(log.acknowledge(sequence, peers: .max) == false) }
+    }
+
+    @Test("a slot that is to be waited for only after it was noted is the last one, and no place keeps it for later")
+    func awaited() {
+        var log = SendLog()
+        // Once around the ring of 2^18 slots and a little further: the places of the first are used again.
+        for round in 0..<(1 << 18) / 256 + 2 {
+            for index in 0..<256 { log.note(Slot(rawValue: UInt32(index)), isAwaited: false) }
+            if round == 0 { log.awaitLast() }
+            let sequence = log.close(byteCount: 1, awaiting: 1, now: now)
+            let datagram = log.datagram(sequence)
+            #expect((0..<256).filter { log.isAwaited($0, of: datagram) } == (round == 0 ? [255] : []))
+            log.resolve(sequence)
+            log.advanceFloor()
+        }
     }
 
     @Test("the floor waits for the oldest datagram")
@@ -67,7 +83,7 @@ struct SendLogTests {
 
         var slots = SendLog()
         for _ in 0..<1_024 {
-            for _ in 0..<255 { slots.note(Slot(rawValue: 1)) }
+            for _ in 0..<255 { slots.note(Slot(rawValue: 1), isAwaited: false) }
             _ = slots.close(byteCount: 1, awaiting: 1, now: now)
         }
         #expect(slots.hasRoom(forSlotCount: 1_024) == true)
@@ -83,7 +99,7 @@ struct SendLogTests {
         var log = SendLog()
         for round in 0..<6_000 {
             let count = round % 97
-            for index in 0..<count { log.note(Slot(rawValue: UInt32(round * 100 + index))) }
+            for index in 0..<count { log.note(Slot(rawValue: UInt32(round * 100 + index)), isAwaited: false) }
             let sequence = log.close(byteCount: count, awaiting: 1, now: now)
             guard sequence > 1_000 else { continue }
             let old = sequence - 1_000
