@@ -42,6 +42,8 @@ let package = Package(
         // The kernel's headers alone: CNetfilter's libraries bring older copies that clash with them.
         .systemLibrary(name: "CNFTables"),
         .target(name: "CLinux"),
+        // Calls what swift-crypto brings along: whoever links it has to link that as well.
+        .target(name: "CSeal"),
         // Keeps libcurl out of the static programs; FlyingFox would bring it in for a handler that nobody uses.
         .target(
             name: "CCurlAbsent",
@@ -61,7 +63,7 @@ let package = Package(
         // The edges: kernel, network, files, operators.
         .target(name: "Conntrack", dependencies: ["CNetfilter", "SystemIO", "Flow"], swiftSettings: product),
         .target(name: "Gate", dependencies: ["CNFTables", "SystemIO", "Policy", "Flow"], swiftSettings: product),
-        .target(name: "Link", dependencies: ["SystemIO", "CLinux", crypto], swiftSettings: product),
+        .target(name: "Link", dependencies: ["SystemIO", "CLinux", "CSeal", crypto], swiftSettings: product),
         .target(name: "Configuration", dependencies: ["Policy", "SystemIO", "Flow"], swiftSettings: product),
         .target(name: "Control", dependencies: ["Flow"], swiftSettings: product),
         .target(

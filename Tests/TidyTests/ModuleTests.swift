@@ -21,7 +21,7 @@ struct ModuleTests {
         "SystemIO": ["CLinux"] + system,
         "Conntrack": ["CNetfilter", "SystemIO", "Flow"] + system,
         "Gate": ["CNFTables", "SystemIO", "Policy", "Flow"] + system,
-        "Link": ["SystemIO", "CLinux", "Crypto"] + system,
+        "Link": ["SystemIO", "CLinux", "CSeal", "Crypto"] + system,
         "Daemon": [
             "SystemIO", "Flow", "FlowTable", "Policy", "Replication", "Takeover", "Conntrack", "Gate", "Link",
             "Configuration", "Control", "FoundationEssentials", "Logging", "FlyingFox", "FlyingSocks",

@@ -22,14 +22,15 @@ public struct KeyRing: Sendable, Equatable, CustomStringConvertible {
         }
 
         /// The key that seals one session's datagrams.
-        func sessionKey(_ session: UInt64) -> SymmetricKey {
+        func sessionKey(_ session: UInt64) -> SessionKey {
             let salt = (0..<8).map { UInt8(truncatingIfNeeded: session >> ($0 * 8)) }
-            return HKDF<SHA256>.deriveKey(
+            let derived = HKDF<SHA256>.deriveKey(
                 inputKeyMaterial: secret,
                 salt: salt,
                 info: Array("flowsync seal v1".utf8),
                 outputByteCount: Key.byteCount
             )
+            return SessionKey(derived)
         }
 
         /// The id as the bytes follow each other in a datagram.

@@ -1,5 +1,3 @@
-internal import Crypto
-
 /// Opens sealed datagrams; refuses and counts what is not sealed with a key of the ring, or has been seen before.
 ///
 /// It remembers the counters it saw in each of the last 1,024 sessions. A session is remembered only once a datagram of
@@ -15,7 +13,7 @@ public struct Opener: ~Copyable {
 
     /// What is remembered of a session.
     private struct Session {
-        let key: SymmetricKey
+        let key: SessionKey
         var window = ReplayWindow()
         /// The number of the opened datagram that was the session's last.
         var lastOpened: UInt64 = 0
@@ -29,6 +27,8 @@ public struct Opener: ~Copyable {
 
     private var keys: [KeyRing.Key]
     private var sessions: [SessionName: Session] = [:]
+    /// Where plain bytes appear before they are known to be genuine; as long as the longest datagram so far.
+    private var plain: [UInt8] = []
 
     /// How many sessions are remembered now.
     var sessionCount: Int { sessions.count }
@@ -71,7 +71,7 @@ public struct Opener: ~Copyable {
         let name = SessionName(keyID: header.keyID, number: header.session)
         guard let index = sessions.index(forKey: name) else {
             var session = Session(key: key.sessionKey(header.session))
-            let plainByteCount = try Self.decrypt(&buffer, byteCount: byteCount, header, session.key)
+            let plainByteCount = try Self.decrypt(&buffer, byteCount: byteCount, header, session.key, by: &plain)
             session.window.insert(header.counter)
             session.lastOpened = counters.opened
             remember(session, as: name)
@@ -83,7 +83,8 @@ public struct Opener: ~Copyable {
         case .replayed: throw .replayed
         case .tooOld: throw .tooOld
         }
-        let plainByteCount = try Self.decrypt(&buffer, byteCount: byteCount, header, sessions.values[index].key)
+        let sessionKey = sessions.values[index].key
+        let plainByteCount = try Self.decrypt(&buffer, byteCount: byteCount, header, sessionKey, by: &plain)
         // Only now: else a stranger could keep out a datagram by sending its counter first.
         sessions.values[index].window.insert(header.counter)
         sessions.values[index].lastOpened = counters.opened
@@ -106,28 +107,21 @@ public struct Opener: ~Copyable {
         _ buffer: inout MutableRawSpan,
         byteCount: Int,
         _ header: SealHeader,
-        _ key: SymmetricKey
+        _ key: SessionKey,
+        by plain: inout [UInt8]
     ) throws(SealRefusal) -> Int {
-        // SAFETY: the pointers are used only while the closures run, and what they reach lies inside the buffer.
+        let plainByteCount = byteCount - Sealer.overheadByteCount
+        if plain.count < byteCount { plain = Array(repeating: 0, count: byteCount) }
+        // SAFETY: the pointers are used only while the closures run, and what they reach lies inside the buffers.
         let isOpened = unsafe buffer.withUnsafeMutableBytes { all in
-            // swift-crypto takes nonce, ciphertext and tag in one piece only. They are one already, but for four zeros
-            // in the nonce where the session ends: put there for the moment, they save two copies.
-            let sessionEnd = unsafe all.loadUnaligned(fromByteOffset: SealHeader.nonceOffset, as: UInt32.self)
-            do {
-                unsafe all.storeBytes(of: 0, toByteOffset: SealHeader.nonceOffset, as: UInt32.self)
-                let combined = unsafe UnsafeRawBufferPointer(rebasing: all[SealHeader.nonceOffset..<byteCount])
-                let box = try unsafe ChaChaPoly.SealedBox(combined: combined)
-                let plain = try unsafe withUnsafeBytes(of: header) { clear in
-                    try unsafe ChaChaPoly.open(box, using: key, authenticating: clear)
-                }
-                unsafe all.copyBytes(from: plain)
+            unsafe plain.withUnsafeMutableBytes { plain in
+                let datagram = unsafe UnsafeRawBufferPointer(rebasing: all[..<byteCount])
+                guard unsafe key.open(datagram, counter: header.counter, into: plain) else { return false }
+                unsafe all.copyMemory(from: UnsafeRawBufferPointer(rebasing: plain[..<plainByteCount]))
                 return true
-            } catch {
-                unsafe all.storeBytes(of: sessionEnd, toByteOffset: SealHeader.nonceOffset, as: UInt32.self)
-                return false
             }
         }
         guard isOpened else { throw .forged }
-        return byteCount - Sealer.overheadByteCount
+        return plainByteCount
     }
 }

@@ -1,5 +1,3 @@
-internal import Crypto
-
 /// Encrypts and authenticates whole datagrams, so that only who has a key of the ring can read or make one.
 ///
 /// Each sealer has a session of its own: a random number from which, with the key, the key for its datagrams is
@@ -11,7 +9,7 @@ public struct Sealer: ~Copyable {
 
     private var key: KeyRing.Key
     private var session: UInt64
-    private var sessionKey: SymmetricKey
+    private var sessionKey: SessionKey
     private var counter: UInt64 = 0
 
     /// Begins a session with the ring's first key.
@@ -42,30 +40,15 @@ public struct Sealer: ~Copyable {
         )
         counter += 1
         let header = SealHeader(keyID: key.id, session: session, counter: counter)
-        // SAFETY: the pointers are used only while the closures run, and what they reach lies inside the buffer.
+        // SAFETY: the pointers are used only while the closure runs, and what they reach lies inside the buffer.
         unsafe buffer.withUnsafeMutableBytes { all in
-            let plain = unsafe UnsafeRawBufferPointer(rebasing: all[..<byteCount])
-            let box = unsafe encrypt(plain, header)
-            unsafe all.storeBytes(of: header, as: SealHeader.self)
-            // swift-crypto only returns memory of its own; in it the nonce stands before what is sent.
-            let payload = unsafe UnsafeMutableRawBufferPointer(rebasing: all[SealHeader.byteCount..<sealedByteCount])
-            unsafe payload.copyBytes(from: box.combined.dropFirst(SealHeader.byteCount - SealHeader.nonceOffset))
+            let datagram = unsafe UnsafeMutableRawBufferPointer(rebasing: all[..<sealedByteCount])
+            // Two places of one buffer, which the function knows to copy.
+            let place = unsafe UnsafeMutableRawBufferPointer(rebasing: datagram[SealHeader.byteCount...])
+            unsafe place.copyMemory(from: UnsafeRawBufferPointer(rebasing: datagram[..<byteCount]))
+            unsafe datagram.storeBytes(of: header, as: SealHeader.self)
+            unsafe sessionKey.seal(datagram, counter: counter)
         }
         return sealedByteCount
-    }
-
-    private func encrypt(_ plain: UnsafeRawBufferPointer, _ header: SealHeader) -> ChaChaPoly.SealedBox {
-        do {
-            // Four zero bytes and the counter.
-            let nonce = try unsafe withUnsafeBytes(of: (UInt64(0), header.counter.littleEndian)) { words in
-                try unsafe ChaChaPoly.Nonce(data: UnsafeRawBufferPointer(rebasing: words[4...]))
-            }
-            return try unsafe withUnsafeBytes(of: header) { clear in
-                try unsafe ChaChaPoly.seal(plain, using: sessionKey, nonce: nonce, authenticating: clear)
-            }
-        } catch {
-            // It refuses keys and nonces of a wrong length only, and messages of 256 GiB.
-            preconditionFailure("sealing \(plain.count) bytes: \(error)")
-        }
     }
 }
