@@ -11,18 +11,12 @@ public enum StatusText {
         lines.append("")
         lines += status.peers.flatMap(peer)
         if status.peers.isEmpty { lines.append(row("peer", "none heard yet")) }
-        lines += (status.groups ?? []).map { row("group", group($0)) }
+        lines += (status.groups ?? []).flatMap(group)
         lines += status.links.map { link in
             let load = link.isActive && status.links.count > 1 ? ", carries the load" : ""
             return row("link", "\(link.description): \(link.isLive ? "" : "NOT LIVE: ")\(link.stateText)\(load)")
         }
-        lines.append(
-            row(
-                "caches",
-                "internal \(flows(status.caches.internalFlowCount)), external \(flows(status.caches.externalFlowCount))"
-                    + (status.caches.preloadedFlowCount.map { ", \($0) of them preloaded" } ?? "")
-            )
-        )
+        lines.append(row("caches", caches(status.caches)))
         lines.append(row("kernel", kernel(status.kernel)))
         if let gate = status.gate { lines.append(row("gate", self.gate(gate))) }
         lines.append(
@@ -75,18 +69,18 @@ public enum StatusText {
         return "NOT IN SYNC: \(reason)\(others)"
     }
 
-    /// "web: primary for 3 min, takeover number 4, internal 120 flows, external 0 flows; r2 backup, in sync".
-    private static func group(_ group: GroupStatus) -> String {
+    /// "web: primary for 3 min 0 s, takeover number 4, gate open; r2 backup, in sync", and below it the flows.
+    private static func group(_ group: GroupStatus) -> [String] {
         let role = group.role == .unset ? "no role yet" : held(group.role, group.roleSinceSeconds)
-        let preloaded = group.caches.preloadedFlowCount.map { ", \($0) of them preloaded" } ?? ""
         let gate = group.gate.map { $0.isClosed ? ", gate closed" : ", gate open" } ?? ""
         let peers = group.peers.filter(\.isUp).map { peer in
             let reason = peer.reason.map { ": \($0)" } ?? ""
             return "; \(peer.name) \(peer.role.rawValue), " + (peer.isSynchronised ? "in sync" : "NOT IN SYNC\(reason)")
         }
-        return "\(group.name): \(role), takeover number \(group.takeoverNumber), "
-            + "internal \(flows(group.caches.internalFlowCount)), external \(flows(group.caches.externalFlowCount))"
-            + preloaded + gate + peers.joined()
+        return [
+            row("group", "\(group.name): \(role), takeover number \(group.takeoverNumber)\(gate)\(peers.joined())"),
+            row("", caches(group.caches)),
+        ]
     }
 
     private static func peer(_ peer: PeerStatus) -> [String] {
@@ -137,6 +131,11 @@ public enum StatusText {
             )
         }
         return lines
+    }
+
+    private static func caches(_ caches: CacheStatus) -> String {
+        "internal \(flows(caches.internalFlowCount)), external \(flows(caches.externalFlowCount))"
+            + (caches.preloadedFlowCount.map { ", \($0) of them preloaded" } ?? "")
     }
 
     private static func kernel(_ kernel: KernelStatus) -> String {

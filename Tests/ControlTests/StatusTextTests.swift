@@ -105,10 +105,13 @@ import Testing
         #expect(page.hasPrefix("r2: primary of web, backup of default, IN SYNC with r1\n"))
         #expect(
             page.contains(
-                "  group   default: backup for 3 min, takeover number 5, internal 0 flows, external 1 flow; "
-                    + "r1 primary, in sync\n"
-                    + "  group   web: primary for 3 min, takeover number 5, internal 120 flows, external 0 flows, "
-                    + "0 of them preloaded, gate open; r1 backup, in sync\n"
+                """
+                  group   default: backup for 3 min 0 s, takeover number 5; r1 primary, in sync
+                          internal 0 flows, external 1 flow
+                  group   web: primary for 3 min 0 s, takeover number 5, gate open; r1 backup, in sync
+                          internal 120 flows, external 0 flows, 0 of them preloaded
+
+                """
             )
         )
         status.groups?[1].peers[0].isSynchronised = false

@@ -78,4 +78,15 @@ struct FlowIntakeTests {
         #expect(again[1].core.node.role == .primary && again[1].isRoleRemembered && !again[1].isGateWanted)
         #expect(again[1].core.node.takeoverNumber == 3 && again[1].core.node.highestTakeoverNumber == 4)
     }
+
+    @Test("a group that is new begins with the default group's role")
+    func newGroup() throws {
+        let (groups, _) = try makeGroups()
+        #expect(groups.map { $0.core.node.role } == [.unset, .unset])
+        defer { unlink(folder.socket + ".role") }
+        try groups[0].roleFile.write(RoleFile.Memory(role: .primary, takeoverNumber: 3, highestTakeoverNumber: 3))
+        let (again, _) = try makeGroups()
+        #expect(again.map { $0.core.node.role } == [.primary, .primary])
+        #expect(again.map { $0.core.node.takeoverNumber } == [3, 3])
+    }
 }

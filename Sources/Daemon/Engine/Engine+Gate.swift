@@ -46,7 +46,7 @@ extension Engine {
                     group.gate = try Gate.make(
                         interfaces: interfaces,
                         table: gateTable(group),
-                        scope: gateScope(group)
+                        scope: GateScope(ofGroup: group.index, in: configuration.groups)
                     )
                 }
                 if group.isGateWanted, group.gate?.isClosed == false {
@@ -63,13 +63,6 @@ extension Engine {
     /// Its table in nf_tables: `flowsync` for the default group, `flowsync-web` for the group web.
     private func gateTable(_ group: GroupState) -> String {
         group.index == 0 ? "flowsync" : "flowsync-\(group.name)"
-    }
-
-    /// Which packets are the group's: as with flows, the first group that matches.
-    private func gateScope(_ group: GroupState) -> GateScope {
-        let matches = configuration.groups.groups.map(PacketMatch.init)
-        guard group.index > 0 else { return GateScope(excluded: matches, included: nil) }
-        return GateScope(excluded: Array(matches.prefix(group.index - 1)), included: matches[group.index - 1])
     }
 
     /// Lets go of the gates and makes those of the interfaces that are now configured.
@@ -114,12 +107,5 @@ extension Engine {
         action?.step.failed["gate", default: 0] += 1
         action?.step.note = problem
         logLimited("\(label(group))gate", label(group) + problem)
-    }
-}
-
-extension PacketMatch {
-    /// The packets of a group's flows, as far as the gate can tell: it stands before NAT and before what sets marks.
-    init(_ group: TrafficGroup) {
-        self.init(networks: group.sources + group.destinations + group.natAddresses, zones: group.zones)
     }
 }

@@ -50,8 +50,13 @@ final class GroupState {
     ) throws(SystemError) {
         self.index = index
         self.name = name
-        roleFile = RoleFile(socketPath: socketPath, group: index == 0 ? nil : name)
-        memory = try roleFile.read()
+        let common = RoleFile(socketPath: socketPath)
+        roleFile = index == 0 ? common : RoleFile(socketPath: socketPath, group: name)
+        // A group that is new in the configuration was part of the default one until now, and keepalived will not say
+        // again whose it is.
+        var remembered = try roleFile.read()
+        if remembered == nil { remembered = try common.read() }
+        memory = remembered ?? RoleFile.Memory()
         isRoleRemembered = memory.role == .primary
         roleSince = now
         isGateWanted = memory.role != .primary

@@ -26,14 +26,14 @@ struct RoleFile {
         path = socketPath + ".role" + (group.map { "-\($0)" } ?? "")
     }
 
-    /// What was written last; a fresh memory if there is no file, or if it says nothing that makes sense.
-    func read() throws(SystemError) -> Memory {
+    /// What was written last, or a fresh memory if that makes no sense; nil if there is no file.
+    func read() throws(SystemError) -> Memory? {
         do {
             let bytes = try SystemFile.read(path, byteCountMax: 256)
             return Self.parse(String(decoding: bytes, as: UTF8.self)) ?? Memory()
         } catch {
             guard error.errno == ENOENT else { throw error }
-            return Memory()
+            return nil
         }
     }
 
