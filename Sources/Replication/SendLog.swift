@@ -25,7 +25,8 @@ struct SendLog: ~Copyable {
 
     private var datagrams = Array(repeating: Datagram(), count: Int(datagramCountMax))
     private var slots = Array(repeating: Slot(rawValue: 0), count: slotCountMax)
-    /// Beside each slot, whether something waits for its acknowledgement; of the others not even the header is read.
+    /// Beside each slot, whether something waits for its acknowledgement; of the others not even the header is read (a
+    /// fifth off what acknowledgements cost).
     private var isAwaited = Array(repeating: false, count: slotCountMax)
     /// The next datagram's number.
     private(set) var next: UInt64 = 1
