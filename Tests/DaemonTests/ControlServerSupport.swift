@@ -32,8 +32,7 @@ final class SocketFolder: Sendable {
     var socket: String { path + "/control.sock" }
 
     deinit {
-        unlink(socket)
-        unlink(socket + ".lock")
+        for suffix in ["", ".lock", ".role", ".role-web"] { unlink(socket + suffix) }
         rmdir(path)
     }
 }

@@ -1,7 +1,6 @@
 import Conntrack
 import Flow
 import FlowTable
-import Glibc
 import Policy
 import Replication
 import Testing
@@ -71,7 +70,6 @@ struct FlowIntakeTests {
     @Test("each group has a role file of its own")
     func roleFiles() throws {
         let (groups, _) = try makeGroups()
-        defer { unlink(folder.socket + ".role-web") }
         try groups[1].roleFile.write(RoleFile.Memory(role: .primary, takeoverNumber: 3, highestTakeoverNumber: 4))
         let (again, _) = try makeGroups()
         #expect(again[0].core.node.role == .unset && !again[0].isRoleRemembered)
@@ -79,14 +77,22 @@ struct FlowIntakeTests {
         #expect(again[1].core.node.takeoverNumber == 3 && again[1].core.node.highestTakeoverNumber == 4)
     }
 
-    @Test("a group that is new begins with the default group's role")
+    @Test("a group that is new begins with the default group's role, and goes its own way from then on")
     func newGroup() throws {
-        let (groups, _) = try makeGroups()
-        #expect(groups.map { $0.core.node.role } == [.unset, .unset])
-        defer { unlink(folder.socket + ".role") }
-        try groups[0].roleFile.write(RoleFile.Memory(role: .primary, takeoverNumber: 3, highestTakeoverNumber: 3))
-        let (again, _) = try makeGroups()
-        #expect(again.map { $0.core.node.role } == [.primary, .primary])
-        #expect(again.map { $0.core.node.takeoverNumber } == [3, 3])
+        func makeAnew() throws -> [GroupState] { try makeGroups().0 }
+        let common = RoleFile(socketPath: folder.socket)
+        try common.write(RoleFile.Memory(role: .primary, takeoverNumber: 3, highestTakeoverNumber: 3))
+        let inherited = try makeAnew()
+        #expect(inherited.map { $0.core.node.role } == [.primary, .primary])
+        #expect(inherited.map { $0.core.node.takeoverNumber } == [3, 3])
+        try common.write(RoleFile.Memory(role: .backup, takeoverNumber: 3, highestTakeoverNumber: 4))
+        #expect(try makeAnew().map { $0.core.node.role } == [.backup, .primary])
+    }
+
+    @Test("a group that nobody has given a role does not get the default group's later")
+    func untoldGroup() throws {
+        #expect(try makeGroups().0.map { $0.core.node.role } == [.unset, .unset])
+        try RoleFile(socketPath: folder.socket).write(RoleFile.Memory(role: .primary, takeoverNumber: 1))
+        #expect(try makeGroups().0.map { $0.core.node.role } == [.primary, .unset])
     }
 }

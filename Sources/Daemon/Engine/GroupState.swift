@@ -52,10 +52,13 @@ final class GroupState {
         self.name = name
         let common = RoleFile(socketPath: socketPath)
         roleFile = index == 0 ? common : RoleFile(socketPath: socketPath, group: name)
-        // A group that is new in the configuration was part of the default one until now, and keepalived will not say
-        // again whose it is.
         var remembered = try roleFile.read()
-        if remembered == nil { remembered = try common.read() }
+        if remembered == nil, index > 0 {
+            // A group that is new in the configuration was part of the default one until now, and keepalived will not
+            // say again whose it is. Only once: from now on the file says what this group was told, if anything.
+            remembered = try common.read()
+            try roleFile.write(remembered ?? RoleFile.Memory())
+        }
         memory = remembered ?? RoleFile.Memory()
         isRoleRemembered = memory.role == .primary
         roleSince = now
