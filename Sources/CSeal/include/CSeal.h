@@ -1,10 +1,10 @@
 // ChaCha20-Poly1305 as swift-crypto has it, without memory of its own for each datagram.
 //
-// swift-crypto's interface makes a context, four pieces of memory and as many copies for each datagram: three quarters
-// of what sealing cost, and a tenth of all that a primary did at 10,000 events a second. Here its own functions
-// (BoringSSL's, under the names that swift-crypto gives them) are called where the datagram lies. The names are those of
-// the exact version in Package.swift: another one that lacks them does not link, and what the functions write is
-// compared with what other implementations compute.
+// swift-crypto's interface makes a context, four pieces of memory and as many copies for each datagram: three
+// quarters of what sealing cost, and a tenth of all that a primary did at 10,000 events a second. Here its own
+// functions (BoringSSL's, under the names that swift-crypto gives them) are called where the datagram lies. The names
+// are those of the exact version in Package.swift: another one that lacks them does not link, and what the functions
+// write is compared with what other implementations compute.
 #ifndef CSEAL_H
 #define CSEAL_H
 
