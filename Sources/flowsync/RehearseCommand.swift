@@ -46,8 +46,10 @@ struct Rehearse: ParsableCommand {
         let response = try options.client.get("/v1/status")
         guard response.isSuccess else { throw options.refusal(response) }
         let status = try APICoder.decode(NodeStatus.self, from: response.body)
-        let sum = status.peers.reduce(UInt64(0)) { $0 &+ (UInt64($1.externalDigest, radix: 16) ?? 0) }
-        let isProved = status.peers.allSatisfy {
+        // The flows of all traffic groups are rehearsed; the status' own peers are the default group's.
+        let peers = status.groups?.flatMap(\.peers) ?? status.peers
+        let sum = peers.reduce(UInt64(0)) { $0 &+ (UInt64($1.externalDigest, radix: 16) ?? 0) }
+        let isProved = peers.allSatisfy {
             $0.externalFlowCount == 0 || ($0.verifiedMilliseconds != nil && $0.differingFlowCount == 0)
         }
         return (sum, isProved)

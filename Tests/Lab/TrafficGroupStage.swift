@@ -82,7 +82,9 @@ public final class TrafficGroupStage {
 
     /// Opens connections in each group, translated and plain, over IPv4 and IPv6, and UDP probes; both ends talk.
     public func openConnections(_ count: Int, paceMilliseconds: ClosedRange<Int> = 200...800) throws(LabError) {
-        try traffic.setPace(milliseconds: paceMilliseconds)
+        // Each path is open when its first messages have come: the fewer they are, the faster they may come.
+        let slowest = min(max(4, count * 4 / 5), paceMilliseconds.upperBound)
+        try traffic.setPace(milliseconds: slowest / 4...slowest)
         for group in StageGroup.allCases {
             let server = (LabAddress.server, LabAddress.serverPort)
             let serverIPv6 = (LabAddress.serverIPv6, LabAddress.serverPort)
@@ -97,6 +99,7 @@ public final class TrafficGroupStage {
             try traffic.open(5, "\(name)-SNAT", .udp, from: group.translatedClients, to: server)
             try traffic.open(5, "\(name)-DNAT", .udp, from: group.plainClients, to: inside)
         }
+        try traffic.setPace(milliseconds: paceMilliseconds)
         connectionCount += count + 10
     }
 

@@ -266,6 +266,12 @@ extension LabTests {
                 }
             }
             #expect(try lab.status(of: .r2).caches.externalFlowCount == 303)
+            try lab.wait(until: "every copy is proved", within: 10) {
+                try lab.status(of: .r2).groups?.flatMap(\.peers).allSatisfy { $0.verifiedMilliseconds != nil } == true
+            }
+            let rehearsal = try lab.flowsync(on: .r2, "rehearse", "--json")
+            #expect(rehearsal.exit == 0, "\(rehearsal.summary)")
+            #expect(try APICoder.decode(RehearsalSummary.self, from: rehearsal.output).isOwnersState == true)
 
             #expect(try lab.flowsync(on: .r2, "role", "primary", "--group", "mail").exit == 0)
             #expect(try roles(.r2) == [.backup, .backup, .primary])
