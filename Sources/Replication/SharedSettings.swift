@@ -19,6 +19,9 @@ public struct SharedSettings: Sendable, Equatable {
         self.groups = groups
     }
 
+    /// What the configuration calls the traffic groups.
+    public static let groupsName = "[[group]]"
+
     /// A digest of a setting's canonical text (FNV-1a), never 0.
     public static func digest(_ text: String) -> UInt32 {
         var hash: UInt32 = 2_166_136_261
@@ -32,7 +35,7 @@ public struct SharedSettings: Sendable, Equatable {
         if mode != other.mode { names.append("[sync] mode") }
         if protocols != other.protocols { names.append("[replicate] protocols") }
         if ignoredAddresses != other.ignoredAddresses { names.append("[replicate] ignore-addresses") }
-        if groups != other.groups { names.append("[[group]]") }
+        if groups != other.groups { names.append(Self.groupsName) }
         return names
     }
 }

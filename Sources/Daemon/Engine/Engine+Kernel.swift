@@ -120,10 +120,11 @@ extension Engine {
     func startDump(_ cause: Reconciliation.Cause) {
         reconciliation.dueAt = nil
         do {
+            // The kernel looks for the first entries before this call is over.
+            reconciliation.startedAt = now
             reconciliation.dump = try TableDump.start()
             reconciliation.isSweeping = false
             reconciliation.cause = cause
-            reconciliation.startedAt = now
             for group in groups { group.core.internalCache.beginReconcile() }
             kernel.dumpCount += 1
         } catch {

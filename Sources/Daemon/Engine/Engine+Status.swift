@@ -209,6 +209,8 @@ extension Engine {
             status.reason =
                 if !peer.isUp {
                     "not heard for \(now.milliseconds(since: peer.lastHeard) / 1000) s"
+                } else if peer.mismatchedSettings.contains(SharedSettings.groupsName) {
+                    "its \(SharedSettings.groupsName) sections differ from this node's: flows are in the wrong groups"
                 } else if peer.synchronisedSince == nil {
                     "its flows are not all here yet"
                 } else if !peer.isMember {
