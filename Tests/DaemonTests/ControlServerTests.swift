@@ -35,7 +35,8 @@ import Testing
             let ready = try await exchange(requestText("GET", "/v1/ready?group=web"), at: path)
             #expect(role.status == 200 && ready.status == 200)
             let flush = try await exchange(requestText("POST", "/v1/flush/kernel?group=web"), at: path)
-            #expect(flush.status == 400)
+            let dump = try await exchange(requestText("GET", "/v1/dump/internal?group=web"), at: path)
+            #expect(flush.status == 400 && dump.status == 400)
             #expect(
                 try flush.decoded(APIError.self).error
                     == "POST /v1/flush/kernel is for all traffic groups: leave group out"

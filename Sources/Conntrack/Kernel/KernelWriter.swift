@@ -8,7 +8,7 @@ public import SystemIO
 /// A second writer would gain nothing, since the kernel takes one request for conntrack at a time.
 public final class KernelWriter: Sendable {
     /// Jobs that may wait; a full queue refuses more.
-    public static let queuedJobCountMax = 64
+    public static let queuedJobCountMax = 256
 
     private struct State {
         var jobs: [WriteJob] = []

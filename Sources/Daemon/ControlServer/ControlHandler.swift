@@ -34,20 +34,26 @@ final class ControlHandler: HTTPHandler {
             let route = try ControlRoute.find(method: method, path: request.path)
             switch route.target {
             case .engine(let engineRequest):
-                guard let group = request.query.first(where: { $0.name == "group" })?.value else {
+                guard let group = Self.group(of: request) else {
                     return response(to: await engine.perform(engineRequest))
                 }
-                guard let restricted = engineRequest.restricted(toGroup: group) else {
-                    return json(APIError("\(route.text) is for all traffic groups: leave group out"), .badRequest)
-                }
+                guard let restricted = engineRequest.restricted(toGroup: group) else { return isForAll(route) }
                 return response(to: await engine.perform(restricted))
             case .dump(let cache):
-                return await dump(cache, of: request)
+                return Self.group(of: request) == nil ? await dump(cache, of: request) : isForAll(route)
             }
         } catch {
             unknownRequestCount.wrappingAdd(1, ordering: .relaxed)
             return response(to: error, method: method, path: request.path)
         }
+    }
+
+    private static func group(of request: HTTPRequest) -> String? {
+        request.query.first { $0.name == "group" }?.value
+    }
+
+    private func isForAll(_ route: ControlRoute) -> HTTPResponse {
+        json(APIError("\(route.text) is for all traffic groups: leave group out"), .badRequest)
     }
 
     private func response(to failure: ControlRoute.LookupFailure, method: String, path: String) -> HTTPResponse {

@@ -16,6 +16,8 @@ extension Engine {
     static let handOverMilliseconds: UInt64 = 200
     /// How long `resync peer` and `push` wait.
     static let awaitPeersMilliseconds: UInt64 = 60_000
+    /// What `takeIn` is called.
+    private static let takeInName = "take in"
 
     /// Answers a request, or lets it wait for its turn.
     func receive(_ letter: Mailbox.Letter) {
@@ -53,22 +55,29 @@ extension Engine {
         return .refused("there is no traffic group \"\(name)\": this router has \(known)")
     }
 
-    /// Lets the action at hand end early if a role command waits that wants another role of its group.
+    /// Lets the action at hand end early if a role command waits that wants another role of its group; what changes no
+    /// role gives way to those of all groups.
     private func noticeNewerRole() {
         guard let run = action else { return }
         for letter in waiting {
-            if case .role(let role, let group) = letter.request, group == nil || group == run.group.name,
-                run.role == nil || run.role != NodeRole(role)
-            {
-                action?.isSuperseded = true
-            }
+            guard case .role(let role, let group) = letter.request else { continue }
+            let isOfItsGroup = group == nil || group == run.group.name
+            if run.role == nil || (isOfItsGroup && run.role != NodeRole(role)) { action?.isSuperseded = true }
         }
     }
 
     /// Whether a change of role comes next, of whatever group: it should not wait for what can be done later.
-    private var isRoleCommandWaiting: Bool {
-        prepared.contains { $0.role != nil }
-            || waiting.contains { if case .role = $0.request { true } else { false } }
+    ///
+    /// The role at hand once more is none.
+    var isRoleCommandWaiting: Bool {
+        guard let run = action else { return false }
+        let isPrepared = prepared.contains { $0.role != nil && !($0.group === run.group && $0.role == run.role) }
+        return isPrepared
+            || waiting.contains { letter in
+                guard case .role(let role, let name) = letter.request else { return false }
+                let isForItsGroupAlone = name == run.group.name || (name == nil && groups.count == 1)
+                return !(isForItsGroupAlone && NodeRole(role) == run.role)
+            }
     }
 
     /// The actions that a request asks for: one for each group that it is about, in their order.
@@ -79,8 +88,14 @@ extension Engine {
             changesTo = NodeRole(role)
             if let name { about = groups.filter { $0.name == name } }
         }
+        switch letter.request {
         // There is one kernel's table for all of them.
-        if case .resync(.kernel) = letter.request { about = [groups[0]] }
+        case .resync(.kernel): about = [groups[0]]
+        // The others announce nothing; where none does, that is what is wrong.
+        case .push where groups.contains { $0.core.node.role.claimsFlows }:
+            about = groups.filter { $0.core.node.role.claimsFlows }
+        default: break
+        }
         let (name, phases): (String, [ActionRun.Phase]) =
             switch letter.request {
             case .role(.primary, _): ("role primary", ActionRun.takingOver)
@@ -100,7 +115,7 @@ extension Engine {
                 name: changesTo == nil ? name : self.name(name, group),
                 group: group,
                 role: changesTo,
-                phases: needed(phases, for: changesTo, group)
+                phases: phases
             ) { answer.add($0, of: about.count > 1 ? group.name : nil) }
         }
     }
@@ -110,20 +125,27 @@ extension Engine {
         groups.count > 1 ? "\(action) --group \(group.name)" : action
     }
 
-    /// The phases without those that there is nothing to do in.
-    private func needed(
-        _ phases: [ActionRun.Phase],
-        for role: NodeRole?,
-        _ group: GroupState
-    ) -> [ActionRun.Phase] {
-        phases.filter { phase in
+    /// Takes the next action, without the phases that there is nothing to do in; nil if it has become pointless.
+    private func takePrepared() -> ActionRun? {
+        var run = prepared.removeFirst()
+        let group = run.group
+        // A peer's flows are taken in by a primary only, and this node may have stepped back meanwhile.
+        if run.name == Self.takeInName, group.core.node.role != .primary { return nil }
+        run.phases.removeAll { phase in
             switch phase {
             // A primary that is told so again has an open gate, and new connections that must not wait.
-            case .closeGate: group.gate != nil && (role != .primary || group.core.node.role != .primary)
-            case .openGate: group.gate != nil
-            default: true
+            case .closeGate: group.gate == nil || (run.role == .primary && group.core.node.role == .primary)
+            case .openGate: group.gate == nil
+            default: false
             }
         }
+        return run
+    }
+
+    /// Whether the next request changes a role, while what is prepared does not.
+    private var isRoleCommandFirst: Bool {
+        guard case .role? = waiting.first?.request else { return false }
+        return prepared.first?.role == nil
     }
 
     /// Goes on with the action under way, or takes the next one that waits.
@@ -132,12 +154,13 @@ extension Engine {
             if action == nil {
                 // Before the kernel's table is known, an action would work on half a picture.
                 guard isReady else { return }
-                if !prepared.isEmpty {
-                    action = prepared.removeFirst()
-                    noticeNewerRole()
-                } else if !waiting.isEmpty {
-                    prepared += begin(waiting.removeFirst())
+                if isRoleCommandFirst || (prepared.isEmpty && !waiting.isEmpty) {
+                    prepared.insert(contentsOf: begin(waiting.removeFirst()), at: 0)
                     continue
+                } else if !prepared.isEmpty {
+                    action = takePrepared()
+                    noticeNewerRole()
+                    if action == nil { continue }
                 } else if let group = groups.first(where: { $0.purgeWaits && isPrimaryHere($0) }) {
                     group.purgeWaits = false
                     action = ActionRun(name: "purge", group: group, phases: [.delete(onlyReleased: true)])
@@ -182,7 +205,10 @@ extension Engine {
 
     /// Steps back because a peer took over while this node's daemon was down: keepalived has told it in vain.
     func stepBack(_ group: GroupState) {
-        guard group.isRoleRemembered else { return }
+        // What somebody has said meanwhile counts, also if it is still to be done.
+        guard group.isRoleRemembered, !prepared.contains(where: { $0.group === group && $0.role != nil }) else {
+            return
+        }
         group.isRoleRemembered = false
         logger.notice(
             "\(label(group))this node was primary before the daemon's restart; another one is now: stepping back"
@@ -192,7 +218,7 @@ extension Engine {
                 name: name("role backup", group),
                 group: group,
                 role: .backup,
-                phases: needed(ActionRun.steppingBack(to: .backup), for: .backup, group)
+                phases: ActionRun.steppingBack(to: .backup)
             )
         )
     }
@@ -201,10 +227,10 @@ extension Engine {
     /// split brain): its connections come through this router again, and the kernel's own entries of them are old.
     func takeIn(_ group: GroupState) {
         guard group.core.externalCache.count > 0,
-            !prepared.contains(where: { $0.name == "take in" && $0.group === group })
+            !prepared.contains(where: { $0.name == Self.takeInName && $0.group === group })
         else { return }
         let phases: [ActionRun.Phase] = [.commit(takesOver: true), .verify, .followEvents]
-        prepared.append(ActionRun(name: "take in", group: group, phases: phases))
+        prepared.append(ActionRun(name: Self.takeInName, group: group, phases: phases))
     }
 
     /// What a phase does once, at its start.
@@ -228,7 +254,7 @@ extension Engine {
             action?.step.count = group.core.internalCache.count
             action?.step.note = group.core.node.peerStatus.contains(where: \.isUp) ? nil : "no peer is up"
         case .delete(let onlyReleased):
-            if !onlyReleased { kernel.flushCount += 1 }
+            if onlyReleased { group.purgeWaits = false } else { kernel.flushCount += 1 }
         case .closeGate: closeGate(group)
         case .verify: verifyCommit(group)
         case .openGate: openGate(group)
@@ -429,98 +455,5 @@ extension Engine {
             if !lost.contains(index) { action?.committed.add(record) }
             if let slot = group.core.externalCache.table.find(record.identity) { group.core.externalCache.remove(slot) }
         }
-    }
-
-    // MARK: Waiting
-
-    /// The writer's echoes wait at the event socket when its last outcome is here: once it is drained, and no dump is
-    /// owed for lost events, the internal cache equals the kernel's table.
-    private func followEvents(_ group: GroupState, _ now: Instant) -> Bool {
-        guard let isDrained = drainForAction(now) else { return true }
-        action?.step.count = group.core.internalCache.count
-        if isDrained, !reconciliation.isOwed { return true }
-        return hasWaited(Self.followEventsMilliseconds, now, note: "events are still being lost; see flowsync status")
-    }
-
-    /// Before the claim is given up, the latest changes are taken in; what is queued then goes out still.
-    private func handOver(_ group: GroupState, _ now: Instant) -> Bool {
-        guard group.core.node.role.claimsFlows, let isDrained = drainForAction(now) else { return true }
-        action?.step.count = group.core.node.queuedCount
-        return isDrained || hasWaited(Self.handOverMilliseconds, now, note: "events keep coming")
-    }
-
-    /// Drains the event socket now; whether it is empty, or nil if it failed.
-    private func drainForAction(_ now: Instant) -> Bool? {
-        do {
-            drainAt = now
-            try drainEvents(now)
-            return drainAt > now
-        } catch {
-            action?.step.note = "the event socket failed: \(error)"
-            return nil
-        }
-    }
-
-    private func hasWaited(_ milliseconds: UInt64, _ now: Instant, note: String) -> Bool {
-        guard let startedAt = action?.startedAt, now.milliseconds(since: startedAt) >= milliseconds else {
-            return false
-        }
-        action?.step.note = note
-        return true
-    }
-
-    /// Whether a peer is primary and its whole state is here.
-    private func isPrimaryHere(_ group: GroupState) -> Bool {
-        group.core.node.peerStatus.contains { peer in
-            peer.isUp && peer.role == .primary && peer.synchronisedSince != nil
-                && peer.takeoverNumber >= group.core.node.takeoverNumber
-        }
-    }
-
-    private func awaitPrimary(_ group: GroupState, _ now: Instant) -> Bool {
-        if isPrimaryHere(group) {
-            action?.step.count = group.core.externalCache.count
-            return true
-        }
-        let note = "no peer is primary yet; this node's old flows stay until one is"
-        guard isRoleCommandWaiting || hasWaited(Self.awaitPrimaryMilliseconds, now, note: note) else { return false }
-        action?.step.note = note
-        group.purgeWaits = true
-        // Without a primary nothing is purged: what the kernel holds may be the only copy.
-        action?.phases.removeAll {
-            if case .delete = $0 { true } else { false }
-        }
-        return true
-    }
-
-    private func awaitPeers(_ group: GroupState, _ now: Instant) -> Bool {
-        let up = group.core.node.peerStatus.filter(\.isUp)
-        if up.isEmpty { return fail("no peer is up: see `flowsync status`") }
-        if up.allSatisfy({ $0.synchronisedSince != nil }) {
-            action?.step.count = group.core.externalCache.count
-            return true
-        }
-        return hasWaited(Self.awaitPeersMilliseconds, now, note: "gave up")
-            ? fail("the peers' flows did not arrive in time") : false
-    }
-
-    private func awaitPush(_ group: GroupState, _ now: Instant) -> Bool {
-        let members = group.core.node.peerStatus.filter(\.isMember)
-        if members.isEmpty { return fail("no peer is up: see `flowsync status`") }
-        if !group.core.node.role.claimsFlows {
-            return fail("a \(group.core.node.role.text) announces no flows: nothing was sent")
-        }
-        if !group.core.node.isTransferring {
-            action?.step.count = group.core.internalCache.count
-            return true
-        }
-        return hasWaited(Self.awaitPeersMilliseconds, now, note: "gave up")
-            ? fail("the peers did not acknowledge everything in time") : false
-    }
-
-    private func fail(_ message: String) -> Bool {
-        action?.report.succeeded = false
-        action?.report.message = message
-        return true
     }
 }

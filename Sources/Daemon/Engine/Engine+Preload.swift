@@ -18,7 +18,7 @@ struct Preload: ~Copyable {
     static let refreshSecondsLeft: UInt32 = 90
     /// Places looked at per second for copies that are about to run out: four million before the first of them does.
     static let refreshedSlotCountMax = 65_536
-    /// Jobs handed to the writer ahead.
+    /// Jobs handed to the writer ahead: with sixteen groups, an action's among them, well below what its queue holds.
     static let jobCountMax = 4
 
     /// Jobs that the writer has.
@@ -83,7 +83,7 @@ extension Engine {
 
     /// When `stepPreload` has something to do; nil if nothing.
     func preloadDeadline(_ group: GroupState) -> Instant? {
-        if group.preload.isReleasing { return Instant(nanoseconds: 0) }
+        if group.preload.isReleasing, action?.role == nil { return Instant(nanoseconds: 0) }
         guard group.core.externalCache.hasMirrorBacklog, group.preload.jobs.count < Preload.jobCountMax else {
             return nil
         }

@@ -15,8 +15,6 @@
 struct SealHeader: BitwiseCopyable {
     static let byteCount = 24
     static let tagByteCount = 16
-    /// Where the nonce can be made in place: four bytes of the session, to become zero, and then the counter.
-    static let nonceOffset = 12
 
     /// "FX", version and zero, as a little-endian word.
     private static let preamble: UInt64 = 0x0001_5846
