@@ -291,20 +291,26 @@ extension LabTests {
             }
 
             let kept = try roles(.r2)
+            try checkRefusals(lab, names)
+            #expect(try roles(.r2) == kept)
+            for name in names { #expect(try lab.flowsync(on: .r1, "ready", "--group", name).exit == 0, "\(name)") }
+            let history = try lab.flowsync(on: .r2, "status", "--history").text
+            #expect(history.contains("role primary --group mail"), "\(history)")
+        }
+
+        /// A group that there is not is refused with the names that there are; what cannot be a name is wrong usage.
+        ///
+        /// Never is it taken for "all".
+        private func checkRefusals(_ lab: Lab, _ names: [String]) throws {
             for command in [["role", "backup"], ["ready"]] {
                 let unknown = try lab.flowsync(on: .r2, arguments: command + ["--group", "wbe"])
                 #expect(unknown.exit == 1, "\(unknown.summary)")
                 for name in names { #expect(unknown.errorText.contains(name), "\(unknown.summary)") }
-                // What cannot be a name is wrong usage; never is it taken for "all".
                 for name in ["Web", "", "web mail"] {
                     let refused = try lab.flowsync(on: .r2, arguments: command + ["--group", name])
                     #expect(refused.exit == 2, "\(refused.summary)")
                 }
             }
-            #expect(try roles(.r2) == kept)
-            for name in names { #expect(try lab.flowsync(on: .r1, "ready", "--group", name).exit == 0, "\(name)") }
-            let history = try lab.flowsync(on: .r2, "status", "--history").text
-            #expect(history.contains("role primary --group mail"), "\(history)")
         }
     }
 }
