@@ -1,5 +1,8 @@
 # FlowSync. `make` builds; `make demo` shows a failover; `make test` runs everything that must pass.
 
+SHELL       := /bin/bash
+.SHELLFLAGS := -o pipefail -c
+
 SWIFT   ?= swift
 PREFIX  ?= /usr
 DESTDIR ?=
@@ -24,6 +27,9 @@ LAB_PACKAGES   := iproute2 nftables conntrack tcpdump keepalived procps iputils-
 
 PACKAGE := --scratch-path $(SCRATCH)
 SOURCES := Sources Tests Package.swift
+
+# After the output of hundreds of tests: what failed, once more.
+TELL_FAILURES = 2>&1 | tee $(SCRATCH)/tests.log || { grep -E '^(✘|↳)' $(SCRATCH)/tests.log | tail -n 60; exit 1; }
 
 # systemd, sysctl and the module loader read their files here, whatever the prefix.
 SYSTEM    := $(DESTDIR)/usr/lib
@@ -60,7 +66,7 @@ test: deps lint unit release lab
 # One after the other: tests that wait in a system call hold up the concurrency pool that others answer on, and on two
 # cores side by side is no faster.
 unit: deps
-	$(SWIFT) test $(PACKAGE) --no-parallel --skip LabTests
+	$(SWIFT) test $(PACKAGE) --no-parallel --skip LabTests $(TELL_FAILURES)
 
 # The protocol on virtual time: make simulate SEEDS=20000
 simulate: deps
@@ -79,7 +85,7 @@ fuzz:
 lab: release
 	$(SWIFT) build $(PACKAGE) --build-tests
 	$(SUDO) env PATH="$$PATH" FLOWSYNC_BIN=$(abspath $(BIN)) \
-	    $(SWIFT) test $(PACKAGE) --skip-build --no-parallel --filter 'LabTests\..*$(FILTER)'
+	    $(SWIFT) test $(PACKAGE) --skip-build --no-parallel --filter 'LabTests\..*$(FILTER)' $(TELL_FAILURES)
 
 demo: release
 	$(SUDO) env PATH="$$PATH" FLOWSYNC_BIN=$(abspath $(BIN)) $(BIN)/flowsync-lab demo
