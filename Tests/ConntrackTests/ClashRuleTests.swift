@@ -32,10 +32,10 @@ struct ClashRuleTests {
             )
         }
 
-        static func udp(isAssured: Bool, _ timeoutSeconds: UInt32) -> Side {
+        static func udp(isAssured: Bool, hasReply: Bool = false, _ timeoutSeconds: UInt32) -> Side {
             Side(
                 number: IPProtocol.udp,
-                status: isAssured ? [.seenReply, .assured] : [],
+                status: isAssured ? [.seenReply, .assured] : hasReply ? [.seenReply] : [],
                 state: nil,
                 timeoutSeconds: timeoutSeconds
             )
@@ -131,6 +131,24 @@ struct ClashRuleTests {
             ours: .tcp(.established, 100),
             entry: .tcp(.established, 300),
             isOursKept: false
+        ),
+        Case(
+            description: "answered, not yet assured, against an entry that packets made before the commit",
+            ours: .udp(isAssured: false, hasReply: true, 25),
+            entry: .udp(isAssured: false, 30),
+            isOursKept: true
+        ),
+        Case(
+            description: "an unanswered record against an answered entry",
+            ours: .udp(isAssured: false, 30),
+            entry: .udp(isAssured: false, hasReply: true, 25),
+            isOursKept: false
+        ),
+        Case(
+            description: "an unanswered beginning against an answered connection that has ended",
+            ours: Side(status: [], state: TCPState.synSent.rawValue, timeoutSeconds: 100),
+            entry: .tcp(.close, isAssured: false, 10),
+            isOursKept: true
         ),
         Case(
             description: "an assured record without a state counts as established",

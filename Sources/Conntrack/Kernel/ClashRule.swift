@@ -8,8 +8,10 @@ internal import Flow
 ///
 /// 1. One is assured, the other is not: the assured one stays.
 /// 2. TCP: the state that is further on stays. An ended connection is behind all others.
-/// 3. The same protocol and state, so that both began with the same timeout: the one with more of it left talked last.
-/// 4. Else the entry stays, as in a tie.
+/// 3. One has seen a reply, the other none: the former stays. Of the other nobody knows whether its translation is one
+///    that the peer of the connection understands, and packets keep it alive for as long as they come.
+/// 4. The same protocol and state, so that both began with the same timeout: the one with more of it left talked last.
+/// 5. Else the entry stays, as in a tie.
 enum ClashRule {
     /// By how much the seconds left must differ to say anything: each side's are cut or rounded to whole seconds.
     static let timeoutSecondsTolerance: UInt32 = 2
@@ -30,6 +32,8 @@ enum ClashRule {
             let (ourProgress, entryProgress) = (progress(ourState), progress(entryState))
             if ourProgress != entryProgress { return ourProgress > entryProgress }
         }
+        let hasReply = ours.status.contains(.seenReply)
+        guard hasReply == entry.status.contains(.seenReply) else { return hasReply }
         guard ourState == entryState, entry.attributes.contains(.timeout) else { return false }
         let (threshold, isOverflow) = entry.timeoutSeconds.addingReportingOverflow(timeoutSecondsTolerance)
         return !isOverflow && ours.timeoutSeconds >= threshold
