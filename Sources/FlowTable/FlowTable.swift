@@ -43,6 +43,7 @@ public struct FlowTable: ~Copyable {
 
     /// What the table keeps beside the flow's record.
     public internal(set) subscript(slot: Slot) -> SlotHeader {
+        @inline(__always)
         get { store[slot] }
         @inline(__always)
         _modify { yield &store[slot] }

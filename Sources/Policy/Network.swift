@@ -54,7 +54,7 @@ public struct Network: Hashable, Sendable, CustomStringConvertible {
 }
 
 /// The leading bits of an address, as two words that lie in memory as `Address` does.
-struct PrefixMask: Sendable {
+struct PrefixMask: BitwiseCopyable, Sendable {
     let high: UInt64
     let low: UInt64
 

@@ -65,8 +65,10 @@ struct Sender: ~Copyable {
             cache.settle(slot)
             return
         }
-        guard !cache[slot].flags.contains(.queued) else { return }
-        cache[slot].flags.insert(.queued)
+        var header = cache[slot]
+        guard !header.flags.contains(.queued) else { return }
+        header.flags.insert(.queued)
+        cache[slot] = header
         queue.append(slot)
     }
 
@@ -99,7 +101,7 @@ struct Sender: ~Copyable {
                 counters.coalesced += 1
                 continue
             }
-            guard put(slot, &writer, now: now, cache: &cache) else { return isSequenced }
+            guard put(slot, header, &writer, now: now, cache: &cache) else { return isSequenced }
             queue.removeFirst()
             isSequenced = true
         }
@@ -115,12 +117,13 @@ struct Sender: ~Copyable {
     /// Writes a slot's state; false if there is no room for it.
     private mutating func put(
         _ slot: Slot,
+        _ header: SlotHeader,
         _ writer: inout MessageWriter,
         now: Instant,
         cache: inout InternalCache
     ) -> Bool {
-        guard Self.write(slot, of: cache.table, &writer, now: now) else { return false }
-        var header = cache[slot]
+        guard Self.write(slot, header, of: cache.table, &writer, now: now) else { return false }
+        var header = header
         let isDead = header.flags.contains(.dead)
         if isDead { counters.deletes += 1 } else { counters.upserts += 1 }
         log.note(slot, isAwaited: isDead || header.flags.contains(.bulkPending))
@@ -132,11 +135,11 @@ struct Sender: ~Copyable {
 
     private static func write(
         _ slot: Slot,
+        _ header: SlotHeader,
         of table: borrowing FlowTable,
         _ writer: inout MessageWriter,
         now: Instant
     ) -> Bool {
-        let header = table[slot]
         let record = table.record(at: slot)
         guard record.byteCount <= writer.bodyByteCountMax else { return false }
         let isDead = header.flags.contains(.dead)
@@ -415,7 +418,7 @@ struct Sender: ~Copyable {
                 if current.isWhole || !lacking.isEmpty {
                     // A queued flow goes out anyway; the transfer only has to wait for it.
                     if !header.flags.contains(.queued) {
-                        guard put(slot, &writer, now: now, cache: &cache) else { break }
+                        guard put(slot, header, &writer, now: now, cache: &cache) else { break }
                         log.awaitLast()
                         wrote = true
                     }
