@@ -32,15 +32,16 @@ extension ExternalCache {
         isMirrored = true
         var slot = table.next(after: nil)
         while let current = slot {
-            if !table[current].flags.contains(.mirrored) { noteChange(current) }
+            // Also what was mirrored once: nobody has watched those copies meanwhile.
+            noteChange(current)
             slot = table.next(after: current)
         }
     }
 
     /// Ends it.
     ///
-    /// - Parameter deletesCopy: whether the kernel's copy is to be deleted; otherwise its flows stay marked as
-    ///   mirrored, and the kernel's are the caller's business from now on.
+    /// - Parameter deletesCopy: whether the kernel's copy is to be deleted; otherwise those of its flows that are up to
+    ///   date stay marked as mirrored, until they change, and the kernel's are the caller's business from now on.
     public mutating func endMirroring(deletesCopy: Bool) {
         guard isMirrored else { return }
         if deletesCopy {
@@ -51,7 +52,11 @@ extension ExternalCache {
             }
         }
         isMirrored = false
-        for slot in mirror.changed[mirror.head...] { table[slot].flags.remove(.changed) }
+        for slot in mirror.changed[mirror.head...] where table[slot].flags.contains(.changed) {
+            table[slot].flags.remove(.changed)
+            // The kernel has it in an older state, if at all.
+            forgetMirrored(slot)
+        }
         mirror.changed = []
         mirror.head = 0
     }
@@ -88,8 +93,10 @@ extension ExternalCache {
     ///
     /// - Parameter timeoutSeconds: for how long the kernel will keep it.
     public mutating func confirmMirrored(_ record: FlowRecordView, timeoutSeconds: UInt32, now: Instant) {
+        // What is written anew by a takeover must not count as written because of an older state.
+        guard isMirrored else { return }
         guard let slot = table.find(record.identity), !table[slot].flags.contains(.dead) else {
-            if isMirrored { deleteLater(record) }
+            deleteLater(record)
             return
         }
         if !table[slot].flags.contains(.mirrored) {
@@ -134,7 +141,12 @@ extension ExternalCache {
 
     /// Has the kernel's copy of a flow written, unless that is to be done already.
     mutating func noteChange(_ slot: Slot) {
-        guard isMirrored, table[slot].flags.isDisjoint(with: [.changed, .dead]) else { return }
+        guard isMirrored else {
+            // During a takeover: what the kernel holds is older now, and left to the commit.
+            forgetMirrored(slot)
+            return
+        }
+        guard table[slot].flags.isDisjoint(with: [.changed, .dead]) else { return }
         table[slot].flags.insert(.changed)
         mirror.changed.append(slot)
     }

@@ -144,6 +144,41 @@ struct MirrorTests {
         #expect(cache.count == 1 && cache.mirroredCount == 0 && cache.hasMirrorBacklog == false)
     }
 
+    @Test("what the copy has in an older state is left to the takeover's commit, and no late confirmation hides it")
+    func changesAroundTakeover() {
+        var cache = ExternalCache(seed: 6, now: start)
+        cache.beginMirroring()
+        for number in 0..<6 { upsert(makeFlow(number), 1, into: &cache) }
+        var copy = Copy()
+        copy.follow(&cache, now: start)
+        upsert(makeFlow(1, mark: 7), 2, into: &cache)
+        cache.endMirroring(deletesCopy: false)
+        #expect(cache.mirroredCount == 5)
+        // The owner goes on until it has heard of the takeover.
+        upsert(makeFlow(2, mark: 8), 3, into: &cache)
+        #expect(cache.mirroredCount == 4)
+        for number in 1...2 {
+            let older = EncodedFlowRecord(makeFlow(number))
+            cache.confirmMirrored(FlowRecordView(older.bytes), timeoutSeconds: 180, now: start)
+        }
+        #expect(cache.mirroredCount == 4 && cache.hasMirrorBacklog == false)
+    }
+
+    @Test("a copy that nobody watched for a while is written anew as a whole")
+    func beginsAnew() {
+        var cache = ExternalCache(seed: 7, now: start)
+        cache.beginMirroring()
+        for number in 0..<6 { upsert(makeFlow(number), 1, into: &cache) }
+        var copy = Copy()
+        copy.follow(&cache, now: start)
+        // A takeover that was given up before its end; meanwhile somebody has emptied the kernel's table.
+        cache.endMirroring(deletesCopy: false)
+        copy.flows = [:]
+        cache.beginMirroring()
+        copy.follow(&cache, now: start)
+        expectEqual(copy, cache)
+    }
+
     @Test("a node that no longer stands by takes its copy out of the kernel")
     func cleanUp() {
         var cache = ExternalCache(seed: 5, now: start)

@@ -110,7 +110,7 @@ extension Engine {
     func wantDump(_ cause: Reconciliation.Cause, at due: Instant) {
         // Never later than what was asked for before, or a lasting burst would put it off for ever.
         if let earlier = reconciliation.dueAt, earlier <= due {
-            if cause != .policy { reconciliation.dueCause = cause }
+            if cause != .policy, cause != .audit { reconciliation.dueCause = cause }
             return
         }
         reconciliation.dueCause = cause
@@ -208,6 +208,8 @@ extension Engine {
             isReady = true
             // What a role given up earlier left behind was not all purged when the daemon stopped.
             for group in groups where group.purgeWaits { group.core.internalCache.releaseClaim() }
+            // Before a purge, which would take the peers' flows of an earlier life for this node's old ones.
+            for group in groups { settlePreload(group) }
             statusText = statusLine(now)
             notifier.ready(status: statusText)
         }

@@ -40,9 +40,10 @@ extension Engine {
     ///
     /// A primary keeps what it holds: it is its own now. Any other role, and a changed configuration, cleans up.
     func settlePreload(_ group: GroupState) {
+        // What a primary has taken over it may let go of; any other node needs what the peers own.
+        if group.core.node.role != .primary { group.preload.isReleasing = false }
         if wantsPreload(group) {
             guard !group.core.externalCache.isMirrored else { return }
-            group.preload.isReleasing = false
             group.core.externalCache.beginMirroring()
             logger.info(
                 "\(label(group))preloading \(group.core.externalCache.count) flows of the peers into the kernel"

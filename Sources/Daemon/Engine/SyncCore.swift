@@ -49,7 +49,12 @@ struct SyncCore: ~Copyable {
         var buried: [Slot] = []
         let isDone = internalCache.sweepVanished(slotCountMax: 32_768, into: &buried)
         reconciledFlowCount += UInt64(buried.count)
-        for slot in buried { node.announce(slot, in: &internalCache) }
+        for slot in buried {
+            // Before it is announced, which may let the slot go. A copy that vanished without an event is gone all the
+            // same, and a takeover must not count on it.
+            if externalCache.isMirrored { externalCache.noteLost(internalCache.table.record(at: slot).identity) }
+            node.announce(slot, in: &internalCache)
+        }
         return isDone
     }
 
