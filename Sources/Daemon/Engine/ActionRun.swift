@@ -101,6 +101,8 @@ struct ActionRun {
     var round = 1
     var position: Slot?
     var isHandedOut = false
+    /// A purge has left the rest for later, because a change of role comes next.
+    var hasGivenWay = false
     var expiredCount = 0
     var jobs: [UInt64: WriteJob] = [:]
     var dumpCountBefore: UInt64 = 0
@@ -146,6 +148,7 @@ struct ActionRun {
         step = StepReport(name: phase.name)
         position = nil
         isHandedOut = false
+        hasGivenWay = false
         expiredCount = 0
         dumpCountBefore = finishedDumpCount
         order = CommitOrder()
@@ -172,7 +175,8 @@ struct ActionRun {
             }
         }
         step.note = "cut short by a newer role command"
-        if role != nil, isUnfinished {
+        // A command that changes no role has promised all of it.
+        if role == nil ? answer != nil : isUnfinished {
             report.succeeded = false
             report.message = "cut short by a newer role command"
         }

@@ -66,12 +66,16 @@ extension Engine {
         }
     }
 
-    /// Whether a change of role comes next, of whatever group: it should not wait for what can be done later.
+    /// Whether a change of role comes next, of whatever group, or its flows are to be taken in: neither should wait for
+    /// what can be done later.
     ///
     /// The role at hand once more is none.
     var isRoleCommandWaiting: Bool {
         guard let run = action else { return false }
-        let isPrepared = prepared.contains { $0.role != nil && !($0.group === run.group && $0.role == run.role) }
+        let isPrepared = prepared.contains { next in
+            next.name == Self.takeInName
+                || (next.role != nil && !(next.group === run.group && next.role == run.role))
+        }
         return isPrepared
             || waiting.contains { letter in
                 guard case .role(let role, let name) = letter.request else { return false }
@@ -142,10 +146,11 @@ extension Engine {
         return run
     }
 
-    /// Whether the next request changes a role, while what is prepared does not.
+    /// Whether a request waits that changes a role, while what is prepared does not: those before it are prepared, too,
+    /// and done after it.
     private var isRoleCommandFirst: Bool {
-        guard case .role? = waiting.first?.request else { return false }
-        return prepared.first?.role == nil
+        guard prepared.first?.role == nil else { return false }
+        return waiting.contains { if case .role = $0.request { true } else { false } }
     }
 
     /// Goes on with the action under way, or takes the next one that waits.
@@ -162,7 +167,6 @@ extension Engine {
                     noticeNewerRole()
                     if action == nil { continue }
                 } else if let group = groups.first(where: { $0.purgeWaits && isPrimaryHere($0) }) {
-                    group.purgeWaits = false
                     action = ActionRun(name: "purge", group: group, phases: [.delete(onlyReleased: true)])
                 } else {
                     return
@@ -195,6 +199,8 @@ extension Engine {
             )
         }
         if done.name.hasPrefix("role ") { remember(done.report) }
+        // Another group's role command has cut it short; nothing else would ever take the rest in.
+        if done.name == Self.takeInName, done.isSuperseded { takeIn(done.group) }
         done.answer?(.action(done.report))
     }
 
@@ -254,7 +260,8 @@ extension Engine {
             action?.step.count = group.core.internalCache.count
             action?.step.note = group.core.node.peerStatus.contains(where: \.isUp) ? nil : "no peer is up"
         case .delete(let onlyReleased):
-            if onlyReleased { group.purgeWaits = false } else { kernel.flushCount += 1 }
+            // Owed until it is done: it may be cut short, and the daemon may end.
+            if onlyReleased { group.purgeWaits = true } else { kernel.flushCount += 1 }
         case .closeGate: closeGate(group)
         case .verify: verifyCommit(group)
         case .openGate: openGate(group)
@@ -279,7 +286,9 @@ extension Engine {
             return isCommitDone(group, takesOver: takesOver)
         case .delete(let onlyReleased):
             handOutDeletes(group, onlyReleased: onlyReleased)
-            return action?.isHandedOut == true && action?.jobs.isEmpty == true
+            guard action?.isHandedOut == true, action?.jobs.isEmpty == true else { return false }
+            if onlyReleased, action?.hasGivenWay != true { group.purgeWaits = false }
+            return true
         case .handOver: return handOver(group, now)
         case .followEvents: return followEvents(group, now)
         case .awaitPrimary: return awaitPrimary(group, now)
@@ -297,11 +306,13 @@ extension Engine {
     private func changeRole(_ role: NodeRole, of group: GroupState, _ now: Instant) {
         group.isRoleRemembered = false
         // Without a gate, because it could not be made, no step says what is wanted of one that is made later.
-        if group.gate == nil { group.isGateWanted = role != .primary }
+        if group.gate == nil || role != .primary { group.isGateWanted = role != .primary }
         if role != group.core.node.role { group.roleSince = now }
         group.core.setRole(role, now: now)
         settlePreload(group)
-        if role.claimsFlows { group.purgeWaits = false }
+        group.purgeWaits =
+            !role.claimsFlows
+            && action?.phases.contains { if case .delete(onlyReleased: true) = $0 { true } else { false } } == true
         if let problem = rememberRole(group) { action?.step.note = problem }
         if role == .primary, action?.step.note == nil {
             action?.step.note = "takeover number \(group.core.node.takeoverNumber)"
@@ -369,7 +380,7 @@ extension Engine {
     private func handOutDeletes(_ group: GroupState, onlyReleased: Bool) {
         while let run = action, !run.isHandedOut, run.jobs.count < ActionRun.jobCountMax {
             if onlyReleased, isRoleCommandWaiting {
-                group.purgeWaits = true
+                action?.hasGivenWay = true
                 action?.isHandedOut = true
                 return
             }
