@@ -19,6 +19,8 @@ public enum FlowSyncDaemon {
     ///   - configurationPath: read again at SIGHUP.
     public static func run(configuration: Configuration, configurationPath: String) -> Int32 {
         let logger = Logger(label: "flowsyncd") { _ in JournalLogHandler() }
+        // A log program at the other end of standard error that is gone is no reason to end.
+        _ = signal(SIGPIPE, SIG_IGN)
         do {
             // Before any other thread starts, so that none of them takes the signals.
             let signals = try SignalDescriptor.open(SignalNumber.all)

@@ -104,8 +104,10 @@ extension Engine {
 
     private func reportGate(_ problem: String, _ group: GroupState) {
         group.gateProblem = label(group) + problem
-        action?.step.failed["gate", default: 0] += 1
-        action?.step.note = problem
+        if action?.group === group {
+            action?.step.failed["gate", default: 0] += 1
+            action?.step.note = problem
+        }
         logLimited("\(label(group))gate", label(group) + problem)
     }
 }
