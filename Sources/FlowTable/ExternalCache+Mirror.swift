@@ -113,6 +113,36 @@ extension ExternalCache {
         noteChange(slot)
     }
 
+    /// Looks at the next places of the table for flows that the kernel no longer has, and has them written again.
+    ///
+    /// - Parameter isLost: whether the kernel does not have the flow.
+    /// - Returns: where to go on; nil when the whole table was seen.
+    public mutating func noteLost(
+        after position: Slot?,
+        slotCountMax: Int,
+        where isLost: (FlowIdentity) -> Bool
+    ) -> Slot? {
+        guard isMirrored else { return nil }
+        var mirrored: [Slot] = []
+        let next = table.walk(after: position, slotCountMax: slotCountMax) { slot, header in
+            if header.flags.contains(.mirrored) { mirrored.append(slot) }
+        }
+        for slot in mirrored where isLost(table.record(at: slot).identity) {
+            forgetMirrored(slot)
+            noteChange(slot)
+        }
+        return next
+    }
+
+    /// Takes note that nothing is known of the kernel's copy.
+    public mutating func forgetMirrored() {
+        var slot = table.next(after: nil)
+        while let current = slot {
+            forgetMirrored(current)
+            slot = table.next(after: current)
+        }
+    }
+
     /// Looks at the next places of the table for flows whose copy is about to run out, or was refused, and has them
     /// written again: while the owner keeps a flow alive, it stays in the kernel.
     public mutating func refreshMirrored(now: Instant, slotCountMax: Int, whenSecondsLeft: UInt32) {

@@ -58,7 +58,7 @@ struct FlowIntakeTests {
         let (groups, intake) = try makeGroups()
         for mark: UInt32 in [7, 0] {
             for group in groups {
-                group.core.internalCache.beginReconcile()
+                group.core.beginReconcile()
                 for _ in 0..<2 { group.core.internalCache.beginSlice() }
             }
             intake.reconcile(flow(mark: mark), into: groups, now: now)

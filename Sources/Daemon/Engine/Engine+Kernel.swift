@@ -125,7 +125,7 @@ extension Engine {
             reconciliation.dump = try TableDump.start()
             reconciliation.isSweeping = false
             reconciliation.cause = cause
-            for group in groups { group.core.internalCache.beginReconcile() }
+            for group in groups { group.core.beginReconcile() }
             kernel.dumpCount += 1
         } catch {
             logLimited("dump", "the kernel's table cannot be read: \(error); trying again in 1 s")

@@ -49,10 +49,24 @@ extension Engine {
                 "\(label(group))preloading \(group.core.externalCache.count) flows of the peers into the kernel"
             )
         } else if group.core.externalCache.isMirrored {
+            forgetDoubtfulCopy(group)
             group.core.externalCache.endMirroring(deletesCopy: group.core.node.role != .primary)
             // Before a takeover's commit, which may bring back what the owner had ended.
             if let job = nextGoneJob(group) { submitPreload(job, of: group) }
         }
+    }
+
+    /// A takeover counts on the copy only if no event about it was lost: otherwise its commit writes all flows.
+    private func forgetDoubtfulCopy(_ group: GroupState) {
+        guard group.core.node.role == .primary else { return }
+        do {
+            try drainEvents(now)
+        } catch {
+            logLimited("events", "the event socket failed: \(error)")
+        }
+        guard reconciliation.isOwed else { return }
+        logger.notice("\(label(group))events were lost: what was preloaded is committed all the same")
+        group.core.externalCache.forgetMirrored()
     }
 
     /// Lets go, little by little, of the flows that were in the kernel already when this node took over.

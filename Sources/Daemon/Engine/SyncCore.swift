@@ -12,6 +12,9 @@ struct SyncCore: ~Copyable {
     var node: ReplicationNode
     private(set) var reconciledFlowCount: UInt64 = 0
     private(set) var expiredCount: UInt64 = 0
+    /// Where the look at the copies in the kernel goes on, after a dump.
+    private var copyPosition: Slot?
+    private var areCopiesChecked = true
 
     init(node: consuming ReplicationNode, seed: UInt64, now: Instant) {
         self.node = node
@@ -44,18 +47,38 @@ struct SyncCore: ~Copyable {
         node.announce(slot, in: &internalCache)
     }
 
+    /// Looks at the next flows of which the kernel should hold a copy.
+    ///
+    /// Where the internal cache, in line with the kernel after a dump, has none, it is written again: a takeover must
+    /// not count on it. One that was written a moment ago may be among them: its event is still to come.
+    private static func checkCopies(
+        of cache: inout ExternalCache,
+        in kernel: borrowing InternalCache,
+        after position: Slot?
+    ) -> Slot? {
+        cache.noteLost(after: position, slotCountMax: 32_768) { identity in
+            guard let slot = kernel.table.find(identity) else { return true }
+            return kernel.table[slot].flags.contains(.dead)
+        }
+    }
+
+    /// Gets ready for a dump of the kernel's table.
+    mutating func beginReconcile() {
+        internalCache.beginReconcile()
+        copyPosition = nil
+        areCopiesChecked = !externalCache.isMirrored
+    }
+
     /// Goes on removing what the dump did not show; true when done.
     mutating func sweepVanished() -> Bool {
         var buried: [Slot] = []
         let isDone = internalCache.sweepVanished(slotCountMax: 32_768, into: &buried)
         reconciledFlowCount += UInt64(buried.count)
-        for slot in buried {
-            // Before it is announced, which may let the slot go. A copy that vanished without an event is gone all the
-            // same, and a takeover must not count on it.
-            if externalCache.isMirrored { externalCache.noteLost(internalCache.table.record(at: slot).identity) }
-            node.announce(slot, in: &internalCache)
-        }
-        return isDone
+        for slot in buried { node.announce(slot, in: &internalCache) }
+        guard isDone, !areCopiesChecked else { return isDone }
+        copyPosition = Self.checkCopies(of: &externalCache, in: internalCache, after: copyPosition)
+        areCopiesChecked = copyPosition == nil
+        return areCopiesChecked
     }
 
     /// Takes in a datagram from the sync link.
