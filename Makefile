@@ -66,6 +66,7 @@ test: deps lint unit release lab
 # One after the other: tests that wait in a system call hold up the concurrency pool that others answer on, and on two
 # cores side by side is no faster.
 unit: deps
+	@mkdir -p $(SCRATCH)
 	$(SWIFT) test $(PACKAGE) --no-parallel --skip LabTests $(TELL_FAILURES)
 
 # The protocol on virtual time: make simulate SEEDS=20000
