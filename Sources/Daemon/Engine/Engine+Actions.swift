@@ -305,7 +305,8 @@ extension Engine {
 
     private func changeRole(_ role: NodeRole, of group: GroupState, _ now: Instant) {
         group.isRoleRemembered = false
-        // Without a gate, because it could not be made, no step says what is wanted of one that is made later.
+        // Without a gate, because it could not be made, no step says what is wanted of one that is made later, perhaps
+        // while this node hands over, when the step that closes it has been left out already.
         if group.gate == nil || role != .primary { group.isGateWanted = role != .primary }
         if role != group.core.node.role { group.roleSince = now }
         group.core.setRole(role, now: now)
