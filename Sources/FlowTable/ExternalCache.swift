@@ -90,6 +90,10 @@ public struct ExternalCache: ~Copyable {
         return age - min(age, table[slot].createdSeconds)
     }
 
+    /// The sums over an owner's live flows, those of buckets too, which may take a walk over the table: see
+    /// `BucketDigests`.
+    public mutating func digests(owner: UInt16) -> BucketDigests { table.digests(owner: owner) }
+
     /// Applies a peer's state of a flow.
     ///
     /// - Parameters:

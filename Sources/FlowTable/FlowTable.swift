@@ -211,9 +211,23 @@ public struct FlowTable: ~Copyable {
 
     // MARK: Digests
 
-    /// The sums over an owner's live flows.
-    public func digests(owner: UInt16) -> BucketDigests {
-        Int(owner) < digests.count ? digests[Int(owner)] : BucketDigests()
+    /// The sums over an owner's live flows, those of its buckets too.
+    ///
+    /// Walks the table if there are none yet, or none any more (see `BucketDigests`): MEASURE for a million flows.
+    mutating func digests(owner: UInt16) -> BucketDigests {
+        let index = Int(owner)
+        guard index < digests.count else { return BucketDigests() }
+        if digests[index].hasBuckets {
+            digests[index].keepBuckets()
+        } else {
+            var sums = [UInt64](repeating: 0, count: BucketDigests.bucketCount)
+            _ = walk(after: nil, slotCountMax: .max) { _, header in
+                guard header.owner == owner, !header.flags.contains(.dead) else { return }
+                sums[Int(header.bucket)] &+= header.digest
+            }
+            digests[index].setBuckets(sums)
+        }
+        return digests[index]
     }
 
     /// The sum over all of an owner's live flows, and their number.

@@ -122,6 +122,9 @@ public struct InternalCache: ~Copyable {
         }
     }
 
+    /// The sums over the live flows, those of buckets too, which may take a walk over the table: see `BucketDigests`.
+    public mutating func digests() -> BucketDigests { table.digests(owner: 0) }
+
     /// Gives up the flows held so far: `isReleased` holds for them from now on.
     public mutating func releaseClaim() {
         claim &+= 1

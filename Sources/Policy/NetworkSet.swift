@@ -10,6 +10,8 @@ struct NetworkSet: Sendable {
         let mask: PrefixMask
         /// Where its addresses are.
         let range: Range<Int>
+        /// The `signature` bits of its addresses: most addresses that are not among them need no search.
+        let signatures: UInt64
     }
 
     private let ipv4: [Tier]
@@ -24,7 +26,11 @@ struct NetworkSet: Sendable {
             return Dictionary(grouping: ofFamily, by: \.prefixLength).sorted { $0.key > $1.key }.map { entry in
                 let start = bases.count
                 bases += Set(entry.value.map(\.base.address)).sorted(by: Self.precedes)
-                return Tier(mask: PrefixMask(prefixLength: entry.key), range: start..<bases.count)
+                return Tier(
+                    mask: PrefixMask(prefixLength: entry.key),
+                    range: start..<bases.count,
+                    signatures: bases[start...].reduce(0) { $0 | Self.signature($1) }
+                )
             }
         }
         ipv4 = tiers(.ipv4)
@@ -37,6 +43,7 @@ struct NetworkSet: Sendable {
         let tiers = family == .ipv4 ? ipv4 : ipv6
         for tier in tiers {
             let wanted = tier.mask.applied(to: address)
+            guard tier.signatures & Self.signature(wanted) != 0 else { continue }
             var (low, high) = (tier.range.lowerBound, tier.range.upperBound)
             while low < high {
                 let middle = (low + high) / 2
@@ -45,6 +52,11 @@ struct NetworkSet: Sendable {
             if low < tier.range.upperBound, bases[low] == wanted { return true }
         }
         return false
+    }
+
+    /// One of 64 bits, much the same number of addresses for each.
+    private static func signature(_ address: Address) -> UInt64 {
+        1 << (((address.high &+ address.low &* 0x8ebc_6af0_9c88_c6e3) &* 0x9e37_79b9_7f4a_7c15) >> 58)
     }
 
     /// Any total order will do; this one compares the words as they lie in memory.

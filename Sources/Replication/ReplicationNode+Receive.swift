@@ -158,7 +158,7 @@ extension ReplicationNode {
             case .ack:
                 receiveAck(Ack(decoding: body), index, &internalCache)
             case let kind:
-                applyUnsequenced(kind, body, header, index, now: now, &internalCache, externalCache)
+                applyUnsequenced(kind, body, header, index, now: now, &internalCache, &externalCache)
             }
         }
         for slot in tombstones ?? [] { peers[index].tombstones.append((slot, header.sequence)) }
@@ -186,7 +186,7 @@ extension ReplicationNode {
         _ index: Int,
         now: Instant,
         _ internalCache: inout InternalCache,
-        _ externalCache: borrowing ExternalCache
+        _ externalCache: inout ExternalCache
     ) {
         switch kind {
         case .heartbeat:
@@ -200,7 +200,7 @@ extension ReplicationNode {
         case .summaryRequest:
             receive(SummaryRequest(decoding: body), index, &internalCache)
         case .summary:
-            receive(Summary(decoding: body), index, now: now, externalCache)
+            receive(Summary(decoding: body), index, now: now, &externalCache)
         case .repairRequest:
             receive(RepairPart(decoding: body), index, now: now, &internalCache)
         case .resyncRequest:

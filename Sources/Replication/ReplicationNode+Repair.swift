@@ -77,10 +77,10 @@ extension ReplicationNode {
         _ summary: Summary,
         _ index: Int,
         now: Instant,
-        _ externalCache: borrowing ExternalCache
+        _ externalCache: inout ExternalCache
     ) {
         guard summary.nodeID == nodeID, peers[index].comparison.repair != nil else { return }
-        let digests = externalCache.table.digests(owner: UInt16(index))
+        let digests = externalCache.digests(owner: UInt16(index))
         if peers[index].comparison.repair?.receive(summary, digests) == true {
             peers[index].comparison.endRepair(now: now)
         } else if let count = peers[index].comparison.repair?.differingFlowCount, count > 0 {

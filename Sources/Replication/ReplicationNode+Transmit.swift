@@ -36,7 +36,7 @@ extension ReplicationNode {
         let isSequenced = !isHeartbeat && sender.compose(&writer, now: now, cache: &internalCache)
         if !isHeartbeat {
             putDigest(&writer, internalCache.table, now: now)
-            putSummaries(&writer, internalCache.table, now: now)
+            putSummaries(&writer, &internalCache, now: now)
         }
         guard !writer.isEmpty else { return Transmission(byteCount: 0, isForAllLinks: false) }
         let sequence = isSequenced ? sender.log.next : sender.log.next - 1
@@ -99,11 +99,11 @@ extension ReplicationNode {
         writer.putWords(.digest, UInt32(clamping: flowCount), 0, digest)
     }
 
-    private mutating func putSummaries(_ writer: inout MessageWriter, _ table: borrowing FlowTable, now: Instant) {
+    private mutating func putSummaries(_ writer: inout MessageWriter, _ cache: inout InternalCache, now: Instant) {
         guard !summaries.isEmpty else { return }
         sender.pacer.refill(now: now)
         while sender.pacer.hasBudget {
-            let byteCount = summaries.put(&writer, table)
+            let byteCount = summaries.put(&writer, cache.digests())
             guard byteCount > 0 else { return }
             sender.pacer.spend(byteCount)
             sender.counters.summaries += 1

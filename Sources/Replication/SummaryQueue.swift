@@ -33,13 +33,12 @@ struct SummaryQueue {
         for order in waiting.keys where order.peer == peer { waiting[order] = nil }
     }
 
-    /// Writes the next sums, as they are now; returns the bytes written, 0 if there is nothing to write or no room.
-    mutating func put(_ writer: inout MessageWriter, _ table: borrowing FlowTable) -> Int {
+    /// Writes the next sums; returns the bytes written, 0 if there is nothing to write or no room.
+    mutating func put(_ writer: inout MessageWriter, _ digests: BucketDigests) -> Int {
         guard let (order, nodes) = orders.first else { return 0 }
         let room = (writer.bodyByteCountMax / 4 - Summary.fixedWordCount) / Summary.Entry.wordCount
         guard room > 0 else { return 0 }
         let piece = DigestPiece(token: order.token)
-        let digests = table.digests(owner: 0)
         let entries = nodes.prefix(room).map { node in
             Summary.Entry(
                 node: node,

@@ -26,7 +26,7 @@ struct BucketDigestTests {
         return (sums, total, count)
     }
 
-    private func check(_ table: borrowing FlowTable, owner: UInt16) {
+    private func check(_ table: inout FlowTable, owner: UInt16) {
         let wanted = expected(of: table, owner: owner)
         let digests = table.digests(owner: owner)
         #expect(digests.total == wanted.total)
@@ -49,7 +49,9 @@ struct BucketDigestTests {
         var random = SeededRandom(seed: 5)
         var cache = InternalCache(seed: 7, now: Instant(nanoseconds: 0))
         let now = Instant(nanoseconds: 1)
-        for _ in 0..<20_000 {
+        for turn in 0..<20_000 {
+            // From here on there are sums of buckets to keep up to date; those before are made by a walk.
+            if turn == 10_000 { check(&cache.table, owner: 0) }
             var flow = makeFlow(Int.random(in: 0..<500, using: &random))
             flow.mark = UInt32.random(in: 0..<4, using: &random)
             flow.attributes.insert(.mark)
@@ -62,7 +64,7 @@ struct BucketDigestTests {
             }
         }
         #expect(cache.count > 50)
-        check(cache.table, owner: 0)
+        check(&cache.table, owner: 0)
         cache.removeAll()
         #expect(cache.table.total(owner: 0).digest == 0)
     }
@@ -72,6 +74,8 @@ struct BucketDigestTests {
         var cache = ExternalCache(seed: 3, now: Instant(nanoseconds: 0))
         let now = Instant(nanoseconds: 1)
         for round in 0..<3 {
+            // Of owner 1 from the second round on, of the others by a walk at the end.
+            if round == 1 { check(&cache.table, owner: 1) }
             for number in 0..<300 {
                 let origin = ExternalCache.Origin(
                     owner: UInt16((number + round) % 3),
@@ -83,8 +87,34 @@ struct BucketDigestTests {
                 _ = cache.upsert(record.bytes, from: origin, now: now) { _ in true }
             }
         }
-        for owner: UInt16 in 0..<4 { check(cache.table, owner: owner) }
+        for owner: UInt16 in 0..<4 { check(&cache.table, owner: owner) }
         #expect(cache.table.total(owner: 1).flowCount == 100)
+    }
+
+    @Test("Sums of buckets that nobody asks for are let go after a million changes, and made anew when asked for")
+    func idleBuckets() {
+        var cache = InternalCache(seed: 7, now: Instant(nanoseconds: 0))
+        for number in 0..<100 { _ = cache.create(makeFlow(number), now: Instant(nanoseconds: 1)) }
+        #expect(!cache.table.digests[0].hasBuckets)
+        check(&cache.table, owner: 0)
+        #expect(cache.table.digests[0].hasBuckets)
+
+        var digests = cache.digests()
+        for _ in 0..<BucketDigests.idleChangeCountMax / 2 - 1 {
+            digests.subtract(5, bucket: 3)
+            digests.add(5, bucket: 3)
+        }
+        digests.keepBuckets()
+        for _ in 0..<BucketDigests.idleChangeCountMax / 2 - 1 {
+            digests.subtract(5, bucket: 3)
+            digests.add(5, bucket: 3)
+        }
+        #expect(digests.hasBuckets)
+        digests.subtract(5, bucket: 3)
+        digests.add(5, bucket: 3)
+        #expect(!digests.hasBuckets)
+        #expect(digests.total == cache.table.total(owner: 0).digest)
+        #expect(digests.sum(depth: 4, node: 3) == 0)
     }
 
     @Test("The digest leaves out the timeout and nothing else")
