@@ -53,7 +53,12 @@ extension Engine {
 
     /// Takes in what waits at the event socket, and parks it while more is to be expected.
     func drainEvents(_ now: Instant) throws(SystemError) {
-        let result = try Self.drain(&events, &intake, into: groups, now)
+        let result =
+            if groups.count == 1 {
+                try Self.drain(&events, &intake, into: &groups[0].core, now)
+            } else {
+                try Self.drain(&events, &intake, into: groups, now)
+            }
         if result.defects.total > 0 { kernel.count(result.defects) }
         if result.overrunCount > 0 { handleOverrun(result.overrunCount, now) }
         if result.messageCount > 0 || !result.isEmpty {
@@ -80,6 +85,18 @@ extension Engine {
     ) throws(SystemError) -> EventStream.DrainResult {
         try events.drain(limitMessages: eventCountMaxPerTurn) { event in
             intake.receive(event, into: groups, now: now)
+        }
+    }
+
+    /// The same where there is but one group: found once instead of for each event.
+    private static func drain(
+        _ events: inout EventStream,
+        _ intake: inout FlowIntake,
+        into core: inout SyncCore,
+        _ now: Instant
+    ) throws(SystemError) -> EventStream.DrainResult {
+        try events.drain(limitMessages: eventCountMaxPerTurn) { event in
+            if intake.admits(event) { core.receive(event, now: now) }
         }
     }
 

@@ -18,14 +18,20 @@ struct FlowIntake {
         self.writerPortID = writerPortID
     }
 
-    /// Takes in one kernel event.
-    mutating func receive(_ event: borrowing ConntrackEvent, into groups: [GroupState], now: Instant) {
+    /// Counts a kernel event; whether it is replicated at all.
+    mutating func admits(_ event: borrowing ConntrackEvent) -> Bool {
         eventCount += 1
         guard policy.admits(event.flow) else {
             filteredEventCount += 1
-            return
+            return false
         }
         if event.portID == writerPortID { ownEventCount += 1 }
+        return true
+    }
+
+    /// Takes in one kernel event.
+    mutating func receive(_ event: borrowing ConntrackEvent, into groups: [GroupState], now: Instant) {
+        guard admits(event) else { return }
         let index = trafficGroups.index(of: event.flow)
         groups[index].core.receive(event, now: now)
         guard trafficGroups.usesMarks else { return }
