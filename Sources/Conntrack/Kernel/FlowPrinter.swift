@@ -30,8 +30,13 @@ public struct FlowPrinter: ~Copyable {
             _ = RequestEncoder.encode(.description, of: shown, sequence: 0, isAcknowledged: false, into: &output)
         }
         let text = line.bytes(from: 0, to: print(messageByteCount: byteCount))
-        for index in 0..<text.byteCount { output.append(text.word(at: index, as: UInt8.self)) }
-        if let activeSeconds { output.append(contentsOf: " [active since \(activeSeconds)s]".utf8) }
+        // SAFETY: the bytes are copied before the line is written anew.
+        unsafe text.withUnsafeBytes { bytes in unsafe output.append(contentsOf: bytes) }
+        if let activeSeconds {
+            output.append(contentsOf: " [active since ".utf8)
+            output.append(contentsOf: String(activeSeconds).utf8)
+            output.append(contentsOf: "s]".utf8)
+        }
         output.append(UInt8(ascii: "\n"))
     }
 
