@@ -3,9 +3,9 @@ internal import Lab
 /// How long after a flow came into the first router's kernel the second router's external cache has it, at 10 k new
 /// flows a second.
 ///
-/// The load program notes when each batch goes to the kernel, which loses none of the flows again; the second daemon is
-/// asked again and again how many it holds. So what is found includes half a question's time, and asking is work for the
-/// daemon: both make the figure larger than the truth, for both. Gives `p50`, `p99` and `most` in milliseconds.
+/// The load program notes when each batch goes to the kernel, which loses none of the flows again; the second daemon
+/// is asked again and again how many it holds. So what is found includes half a question's time, and asking is work for
+/// the daemon: both make the figure larger than the truth, for both. Gives `p50`, `p99` and `most` in milliseconds.
 struct LatencyScenario: Scenario {
     let name = "10 k new flows a second"
     let subjects: [Subject] = [.floor, .flowsync, .conntrackd]
