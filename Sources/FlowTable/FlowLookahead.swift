@@ -2,9 +2,9 @@ public import Flow
 
 /// Flows that are about to be looked for in a table, noted so that their places in memory are fetched together.
 ///
-/// Index, slot, record and, where there are such, the sum of a bucket lie anywhere in memory, and each of them says where
-/// the next one lies: a search waits for them one after the other. With a whole datagram's flows the processor waits for all of them at
-/// once: a tenth less for applying a stream of changes, more the larger the table.
+/// Index, slot, record and, where there are such, the sum of a bucket lie anywhere in memory, and each of them says
+/// where the next one lies: a search waits for them one after the other. With a whole datagram's flows the processor
+/// waits for all of them at once: a tenth less for applying a stream of changes, more the larger the table.
 public struct FlowLookahead: Sendable, BitwiseCopyable {
     /// Flows noted at most.
     public static let countMax = 64
