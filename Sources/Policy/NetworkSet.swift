@@ -10,7 +10,8 @@ struct NetworkSet: Sendable {
         let mask: PrefixMask
         /// Where its addresses are.
         let range: Range<Int>
-        /// The `signature` bits of its addresses: most addresses that are not among them need no search.
+        /// The `signature` bits of its addresses: most addresses that are not among them need no search, which was 2 %
+        /// of a saturated daemon.
         let signatures: UInt64
     }
 
